@@ -1,0 +1,34 @@
+// The file operations durability rests on: whole-file read and write, fsync of files and folders,
+// and publication by link(2), which creates a name only if it is absent (rename would let the last
+// writer win). Any thread. Errors carry the path and the system's reason; ENOSPC is kDiskFull.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace polysome {
+
+// An error about a path from errno.
+Error errno_error(std::string_view what, const std::filesystem::path& path, int error_number);
+
+Result<std::string> read_file(const std::filesystem::path& path,
+                              std::uint64_t max_bytes = 1ULL << 30);
+// Writes, optionally fsyncs, under a temporary name in the same folder, then renames over `path`.
+Status write_file(const std::filesystem::path& path, std::string_view content, bool durable);
+Status make_folders(const std::filesystem::path& path);
+Status sync_file(const std::filesystem::path& path);
+Status sync_folder(const std::filesystem::path& path);
+// Writes `content` durably under a temporary name of `owner` and links it to `path`. True: this call
+// published it; false: the name existed already, nothing changed.
+Result<bool> publish_file(const std::filesystem::path& path, std::string_view content,
+                          std::string_view owner);
+// Removes a file or a folder with all it holds; absent is fine.
+Status remove_all(const std::filesystem::path& path);
+std::optional<std::uint64_t> free_disk_bytes(const std::filesystem::path& path);
+
+}  // namespace polysome

@@ -1,0 +1,114 @@
+// The decisions of the service as one pure state machine: step(Event, now) -> commands. Owns queue,
+// placement, retries, cluster size and progress; holds no thread, lock, clock, file or log. The owner
+// (daemon, simulation) calls it from one thread, in order, and carries out every command.
+//
+// Invariants (core/invariants.h checks them after each step in tests): an accepted job is never lost;
+// final states are final; a task's result is used once; grants never exceed a worker's memory; a slot
+// runs one task and queues at most four; every waiting job has a reason.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/events.h"
+
+namespace polysome::core {
+
+struct Config {
+  std::uint32_t epoch = 1;             // first half of every AttemptId
+  std::int64_t retry_delay_ms = 5000;  // backoff uniform(0, min(60 s, delay x 2^n))
+  std::int64_t lease_ms = 30'000;      // a worker not heard of for this long is lost
+  int prefetch = 4;                    // tasks queued behind a slot's running one, when tasks are short
+};
+
+// A worker as cluster/status shows it.
+struct WorkerView {
+  WorkerId id;
+  std::string status;  // starting, idle, busy, draining, stopping
+  int pid = 0;
+  int threads = 0;
+  std::uint64_t memory_limit = 0, memory_used = 0;
+  double cpu_percent = 0;
+  int running_tasks = 0;
+  std::uint64_t completed_tasks = 0, failures = 0;
+  MonoTime started = 0;
+};
+struct ClusterView {
+  std::string status;  // stopped, starting, running, stopping
+  ClusterSpec spec;    // as wanted
+  std::vector<WorkerView> workers;
+  int total_cores = 0, used_cores = 0;
+  std::uint64_t total_memory = 0, used_memory = 0;
+  std::uint64_t active_tasks = 0, queued_tasks = 0;
+};
+struct Waiting {
+  std::string code;     // cluster_stopped, cluster_starting, no_workers, cores, memory, priority, dependency, backoff …
+  std::string message;  // a sentence with numbers and the way out
+  MonoTime since = 0;
+  std::string unblocked_by;
+};
+struct JobView {
+  JobStatus status = JobStatus::kPending;
+  Phase phase = Phase::kWaiting;
+  double progress = 0;
+  std::optional<double> eta_seconds;
+  std::vector<StageState> stages;
+  std::vector<AttemptRecord> attempts;  // `at` is left 0; see attempt_times
+  std::vector<MonoTime> attempt_times;
+  std::uint64_t peak_memory_bytes = 0, bytes_read = 0;
+  double cpu_seconds = 0;
+  std::optional<Waiting> waiting;       // when pending
+  std::optional<MonoTime> started;      // first task started
+  std::string current_stage;
+  std::uint64_t tasks_done = 0, tasks_total = 0, bytes_done = 0, bytes_total = 0;
+  std::uint64_t reused_tasks = 0;
+};
+struct QueuedJob {
+  JobId id;
+  Priority priority;
+  std::string user;
+  int position = 0;  // 1-based among pending jobs, in the order they would start
+  Waiting waiting;
+};
+struct TaskView {
+  std::string stage;
+  std::uint32_t index = 0;
+  TaskState state = TaskState::kWaiting;
+  int attempt = 0;
+  std::string worker;  // when assigned or running
+  std::uint64_t bytes_done = 0;
+};
+
+class Core {
+ public:
+  Core(Config config, std::uint64_t seed);
+  ~Core();
+  Core(Core&&) noexcept;
+  Core& operator=(Core&&) noexcept;
+
+  [[nodiscard]] std::vector<Command> step(const Event& event, MonoTime now);
+  // When the next Tick is due (backoff, lease, time-out); nullopt: nothing waits for time.
+  std::optional<MonoTime> next_deadline() const;
+
+  // Views; nullopt for jobs that ended (the daemon forgets them at JobEnded) or never were.
+  std::optional<JobView> job(JobId id, MonoTime now) const;
+  std::vector<TaskView> tasks(JobId id, std::uint32_t offset, std::uint32_t limit, std::uint64_t* total) const;
+  ClusterView cluster() const;
+  std::vector<QueuedJob> queue(MonoTime now, std::size_t limit) const;
+  int queue_position(JobId id) const;   // 0 when not pending
+  std::size_t pending_jobs() const;
+  std::size_t running_jobs() const;
+  std::vector<JobId> active_jobs() const;
+
+  // Tests only: throws nothing, answers with the broken invariants in words.
+  std::vector<std::string> broken_invariants() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace polysome::core

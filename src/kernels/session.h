@@ -1,0 +1,85 @@
+// A DuckDB instance behind RAII and Result: opened, configured, given our functions, then locked. One
+// thread uses it; interrupt() may come from another. Nothing else in the program includes duckdb.h but
+// kernels/ and data/.
+#pragma once
+
+#include <duckdb.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace polysome {
+
+struct SessionConfig {
+  std::uint64_t memory = 1'000'000'000;  // DuckDB's memory_limit (already 70 % of the grant)
+  std::string temp_folder;               // spills
+  std::vector<std::string> allowed_paths;        // files and folders that SQL may open
+  std::vector<std::string> allowed_directories;
+};
+
+// One row group of a result: typed access to DuckDB's vectors. Valid until the next fetch.
+class QueryResult {
+ public:
+  explicit QueryResult(duckdb_result raw);
+  ~QueryResult();
+  QueryResult(QueryResult&&) noexcept;
+  QueryResult& operator=(QueryResult&&) noexcept;
+  QueryResult(const QueryResult&) = delete;
+  QueryResult& operator=(const QueryResult&) = delete;
+
+  std::size_t column_count() const;
+  std::string column_name(std::size_t column) const;
+  duckdb_type column_type(std::size_t column) const;
+  std::string column_type_name(std::size_t column) const;  // "DOUBLE", "DECIMAL(18,3)", "VARCHAR" …
+  // The next chunk, or nullptr at the end. Owned by this object.
+  duckdb_data_chunk fetch();
+
+ private:
+  duckdb_result raw_{};
+  duckdb_data_chunk chunk_ = nullptr;
+  bool live_ = false;
+};
+
+class Session {
+ public:
+  // Opens in memory with threads=1, registers the kernels' functions, leaves it unlocked.
+  static Result<std::unique_ptr<Session>> open(const SessionConfig& config);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  duckdb_connection connection() const;
+  // No further configuration, no external access but the allowed paths.
+  Status lock();
+  Status run(const std::string& sql);
+  // Errors: kOutOfMemory, kCancelled (interrupted), kDiskFull, kIo or kUserData by DuckDB's error type;
+  // a pending error set by one of our table functions (set_error) takes precedence.
+  Result<QueryResult> query(const std::string& sql);
+  // First column of the first row as text / integer (our own SQL; a missing row is kInternal).
+  Result<std::string> text(const std::string& sql);
+  Result<std::int64_t> integer(const std::string& sql);
+  // From any thread.
+  void interrupt();
+  // Table functions run inside DuckDB, which passes on a text only: they leave the whole Error here.
+  void set_error(Error error);
+
+  // Objects our table functions refer to by an opaque number in SQL (never a path).
+  std::uint64_t hold(std::shared_ptr<void> object);
+  std::shared_ptr<void> held(std::uint64_t handle) const;
+  void release(std::uint64_t handle);
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+std::string sql_identifier(std::string_view name);  // "a""b"
+std::string sql_text(std::string_view value);       // 'it''s'
+
+}  // namespace polysome

@@ -1,10 +1,10 @@
 // The decisions of the service as one pure state machine: step(Event, now) -> commands. Owns queue,
-// placement, retries, cluster size and progress; holds no thread, lock, clock, file or log. The owner
-// (daemon, simulation) calls it from one thread, in order, and carries out every command.
+// placement, retries, cluster size and progress; holds no thread, lock, clock, file or log. The
+// owner (daemon, simulation) calls it from one thread, in order, and carries out every command.
 //
-// Invariants (core/invariants.h checks them after each step in tests): an accepted job is never lost;
-// final states are final; a task's result is used once; grants never exceed a worker's memory; a slot
-// runs one task and queues at most four; every waiting job has a reason.
+// Invariants (core/invariants.h checks them after each step in tests): an accepted job is never
+// lost; final states are final; a task's result is used once; grants never exceed a worker's
+// memory; a slot runs one task and queues at most four; every waiting job has a reason.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct Config {
   std::uint32_t epoch = 1;             // first half of every AttemptId
   std::int64_t retry_delay_ms = 5000;  // backoff uniform(0, min(60 s, delay x 2^n))
   std::int64_t lease_ms = 30'000;      // a worker not heard of for this long is lost
-  int prefetch = 4;                    // tasks queued behind a slot's running one, when tasks are short
+  int prefetch = 4;  // tasks queued behind a slot's running one, when tasks are short
 };
 
 // A worker as cluster/status shows it.
@@ -45,7 +45,8 @@ struct ClusterView {
   std::uint64_t active_tasks = 0, queued_tasks = 0;
 };
 struct Waiting {
-  std::string code;     // cluster_stopped, cluster_starting, no_workers, cores, memory, priority, dependency, backoff …
+  std::string code;     // cluster_stopped, cluster_starting, no_workers, cores, memory, priority,
+                        // dependency, backoff …
   std::string message;  // a sentence with numbers and the way out
   MonoTime since = 0;
   std::string unblocked_by;
@@ -60,8 +61,8 @@ struct JobView {
   std::vector<MonoTime> attempt_times;
   std::uint64_t peak_memory_bytes = 0, bytes_read = 0;
   double cpu_seconds = 0;
-  std::optional<Waiting> waiting;       // when pending
-  std::optional<MonoTime> started;      // first task started
+  std::optional<Waiting> waiting;   // when pending
+  std::optional<MonoTime> started;  // first task started
   std::string current_stage;
   std::uint64_t tasks_done = 0, tasks_total = 0, bytes_done = 0, bytes_total = 0;
   std::uint64_t reused_tasks = 0;
@@ -95,10 +96,11 @@ class Core {
 
   // Views; nullopt for jobs that ended (the daemon forgets them at JobEnded) or never were.
   std::optional<JobView> job(JobId id, MonoTime now) const;
-  std::vector<TaskView> tasks(JobId id, std::uint32_t offset, std::uint32_t limit, std::uint64_t* total) const;
+  std::vector<TaskView> tasks(JobId id, std::uint32_t offset, std::uint32_t limit,
+                              std::uint64_t* total) const;
   ClusterView cluster() const;
   std::vector<QueuedJob> queue(MonoTime now, std::size_t limit) const;
-  int queue_position(JobId id) const;   // 0 when not pending
+  int queue_position(JobId id) const;  // 0 when not pending
   std::size_t pending_jobs() const;
   std::size_t running_jobs() const;
   std::vector<JobId> active_jobs() const;

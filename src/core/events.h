@@ -1,6 +1,6 @@
-// What goes into the core and what comes out. Events are past tense and complete: every thing that can
-// happen in production is one of them, so simulation can play it. Commands are imperative; the daemon
-// carries them out. No clock, no I/O: `now` comes with each step.
+// What goes into the core and what comes out. Events are past tense and complete: every thing that
+// can happen in production is one of them, so simulation can play it. Commands are imperative; the
+// daemon carries them out. No clock, no I/O: `now` comes with each step.
 #pragma once
 
 #include <cstdint>
@@ -37,55 +37,114 @@ struct RestoredStage {
   Stage stage;
   TaskRanges finished;
   std::uint64_t bytes_done = 0;
+  // Of finished tasks of a stage with borders: what they reported, and whether theirs was the rerun
+  // that started inside quotes.
+  struct BorderEnd {
+    std::uint32_t index = 0;
+    bool started_inside = false;
+    bool ends_inside_if_outside = false;
+    bool ends_inside_if_inside = false;
+  };
+  std::vector<BorderEnd> borders;
 };
-// A job that was not at its end when the service went: its plan so far and what is finished (never run
-// again). Stages are in plan order and begin with the root planner's stage. `progress` never falls.
+// A job that was not at its end when the service went: its plan so far and what is finished (never
+// run again). Stages are in plan order and begin with the root planner's stage. `progress` never
+// falls.
 struct JobRestored {
   JobSubmitted job;
   std::vector<RestoredStage> stages;  // without the root stage when nothing had been planned
   double progress = 0;
   bool cancelling = false;
-  std::optional<Json> result;         // payload of the final task, when that was finished already
+  std::optional<Json> result;     // payload of the final task, when that was finished already
+  Json warnings = Json::array();  // of the fragments published so far
 };
 struct CancelRequested {
   JobId job;
   std::string reason;
 };
 // A job of `depends_on` that had ended before this service started (so the core does not know it).
+// Before or after the job that depends on it.
 struct DependencyKnown {
   JobId job;
   JobStatus status;
 };
 
-struct ClusterStarted { ClusterSpec spec; };
-struct ClusterStopped { bool force = false; };
-struct ClusterScaled { int n_workers = 0; };
+struct ClusterStarted {
+  ClusterSpec spec;
+};
+struct ClusterStopped {
+  bool force = false;
+};
+struct ClusterScaled {
+  int n_workers = 0;
+};
 
-struct WorkerReady { WorkerId worker; int pid = 0; };
+struct WorkerReady {
+  WorkerId worker;
+  int pid = 0;
+};
 // The supervisor is gone. by_kill: SIGKILL or no evidence (blames nobody); else its own crash.
-struct WorkerLost { WorkerId worker; bool by_kill = false; std::string message; };
+struct WorkerLost {
+  WorkerId worker;
+  bool by_kill = false;
+  std::string message;
+};
 // A slot's process ended with an attempt running or queued; a new process is starting in its place.
-struct SlotLost { WorkerId worker; int slot = 0; bool by_kill = false; bool out_of_memory = false; std::string message; };
+struct SlotLost {
+  WorkerId worker;
+  int slot = 0;
+  bool by_kill = false;
+  bool out_of_memory = false;
+  std::string message;
+};
 // Supervisor's once-a-second report.
-struct WorkerHeard { WorkerId worker; std::uint64_t memory_used = 0; double cpu_percent = 0; };
+struct WorkerHeard {
+  WorkerId worker;
+  std::uint64_t memory_used = 0;
+  double cpu_percent = 0;
+};
 
-struct TaskStarted { AttemptId attempt; };
-struct TaskProgressed { AttemptId attempt; std::uint64_t bytes = 0; std::uint64_t memory = 0; };
-struct TaskFinished { TaskResult result; std::optional<Fragment> fragment; };
-struct TaskFailed { TaskFailure failure; };
+struct TaskStarted {
+  AttemptId attempt;
+};
+struct TaskProgressed {
+  AttemptId attempt;
+  std::uint64_t bytes = 0;
+  std::uint64_t memory = 0;
+};
+struct TaskFinished {
+  TaskResult result;
+  std::optional<Fragment> fragment;
+};
+struct TaskFailed {
+  TaskFailure failure;
+};
 // An input that a finished task had given is lost or wrong: it becomes ready again, not charged.
-struct OutputLost { AttemptId reader; TaskRef task; std::string message; };
+// The reader's attempt ends with it (no TaskFailed is due) and is done again when the input is
+// back.
+struct OutputLost {
+  AttemptId reader;
+  TaskRef task;
+  std::string message;
+};
 struct Tick {};
 
-using Event = std::variant<JobSubmitted, JobRestored, CancelRequested, DependencyKnown, ClusterStarted,
-                           ClusterStopped, ClusterScaled, WorkerReady, WorkerLost, SlotLost,
-                           WorkerHeard, TaskStarted, TaskProgressed, TaskFinished, TaskFailed,
-                           OutputLost, Tick>;
+using Event =
+    std::variant<JobSubmitted, JobRestored, CancelRequested, DependencyKnown, ClusterStarted,
+                 ClusterStopped, ClusterScaled, WorkerReady, WorkerLost, SlotLost, WorkerHeard,
+                 TaskStarted, TaskProgressed, TaskFinished, TaskFailed, OutputLost, Tick>;
 
 // ---- commands ----
 
-struct StartWorker { WorkerId worker; int slots = 0; std::uint64_t memory_limit = 0; };
-struct StopWorker { WorkerId worker; bool force = false; };
+struct StartWorker {
+  WorkerId worker;
+  int slots = 0;
+  std::uint64_t memory_limit = 0;
+};
+struct StopWorker {
+  WorkerId worker;
+  bool force = false;
+};
 struct StartTask {
   WorkerId worker;
   int slot = 0;
@@ -99,28 +158,47 @@ struct StartTask {
   std::string fragment_file;
   std::uint32_t place = 0;
 };
-// Interrupt (or drop, if still queued) an attempt; the slot answers TaskFailed with code cancelled, or
-// is killed after 500 ms.
-struct CancelTask { WorkerId worker; int slot = 0; AttemptId attempt; };
+// Interrupt (or drop, if still queued) an attempt; the slot answers TaskFailed with code cancelled,
+// or is killed after 500 ms.
+struct CancelTask {
+  WorkerId worker;
+  int slot = 0;
+  AttemptId attempt;
+};
 // A finished task was accepted: remember it (the journal collapses them to ranges).
-struct RecordTask { TaskRef task; AttemptId attempt; std::uint64_t bytes = 0; bool planned = false; };
+struct RecordTask {
+  TaskRef task;
+  AttemptId attempt;
+  std::uint64_t bytes = 0;
+  bool planned = false;
+};
 // Finished tasks of these stages must be done again (OutputLost, wrong border state).
-struct ForgetTask { TaskRef task; };
-// Something that the API shows of this job changed (status, phase, stages); progress alone: see below.
-struct JobChanged { JobId job; };
-struct JobProgressed { JobId job; };
+struct ForgetTask {
+  TaskRef task;
+};
+// Something that the API shows of this job changed (status, phase, stages); progress alone: see
+// below.
+struct JobChanged {
+  JobId job;
+};
+struct JobProgressed {
+  JobId job;
+};
 // The end: commit, then tell. `result` is the final task's payload of a completed job.
 struct JobEnded {
   JobId job;
   JobStatus status = JobStatus::kCompleted;
   std::optional<Error> error;  // failed or cancelled: why
   FaultClass fault_class = FaultClass::kUser;
-  std::string task;            // of a failure: "scan/17"
+  std::string task;  // of a failure: "scan/17"
   Json result;
   Json warnings = Json::array();
 };
 // An event for clients that is not about a job: cluster.scaled, worker.ready, worker.lost …
-struct Announce { std::string type; Json data; };
+struct Announce {
+  std::string type;
+  Json data;
+};
 
 using Command = std::variant<StartWorker, StopWorker, StartTask, CancelTask, RecordTask, ForgetTask,
                              JobChanged, JobProgressed, JobEnded, Announce>;

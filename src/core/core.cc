@@ -1,0 +1,126 @@
+#include "core/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/cluster_flow.h"
+#include "core/explain.h"
+#include "core/invariants.h"
+#include "core/job_flow.h"
+#include "core/job_scheduler.h"
+#include "core/machine.h"
+#include "core/task_flow.h"
+#include "core/views.h"
+
+namespace polysome::core {
+namespace {
+
+void apply(Machine& m, const JobSubmitted& e) { submit_job(m, e); }
+void apply(Machine& m, const JobRestored& e) { restore_job(m, e); }
+void apply(Machine& m, const CancelRequested& e) { cancel_job(m, e); }
+void apply(Machine& m, const DependencyKnown& e) { dependency_known(m, e.job, e.status); }
+void apply(Machine& m, const ClusterStarted& e) { start_cluster(m, e); }
+void apply(Machine& m, const ClusterStopped& e) { stop_cluster(m, e); }
+void apply(Machine& m, const ClusterScaled& e) { scale_cluster(m, e); }
+void apply(Machine& m, const WorkerReady& e) { worker_ready(m, e); }
+void apply(Machine& m, const WorkerLost& e) { worker_lost(m, e); }
+void apply(Machine& m, const SlotLost& e) { slot_lost(m, e); }
+void apply(Machine& m, const WorkerHeard& e) { worker_heard(m, e); }
+void apply(Machine& m, const TaskStarted& e) { task_started(m, e); }
+void apply(Machine& m, const TaskProgressed& e) { task_progressed(m, e); }
+void apply(Machine& m, const TaskFinished& e) { task_finished(m, e); }
+void apply(Machine& m, const TaskFailed& e) { task_failed(m, e); }
+void apply(Machine& m, const OutputLost& e) { output_lost(m, e); }
+void apply(Machine&, const Tick&) {}
+
+void handle_due_timers(Machine& m) {
+  while (const auto timer = m.timers.take_due(m.now)) {
+    switch (timer->kind) {
+      case TimerKind::kBackoff: backoff_over(m, *timer); break;
+      case TimerKind::kJobTimeout: timeout_due(m, timer->task.job); break;
+      case TimerKind::kReplace: m.resize = true; break;
+      case TimerKind::kRebalance: rebalance(m); break;
+    }
+  }
+}
+
+}  // namespace
+
+Core::Core(Config config, std::uint64_t seed) : state_(std::make_unique<State>(config, seed)) {}
+Core::~Core() = default;
+Core::Core(Core&&) noexcept = default;
+Core& Core::operator=(Core&&) noexcept = default;
+
+std::vector<Command> Core::step(const Event& event, MonoTime now) {
+  Machine& m = *state_;
+  if (m.begun && now - m.now > m.config.lease_ms / 2) {
+    m.now = now;
+    forgive_silence(m);
+  }
+  m.now = m.begun ? std::max(m.now, now) : now;
+  m.begun = true;
+  std::visit([&m](const auto& e) { apply(m, e); }, event);
+  handle_due_timers(m);
+  check_leases(m);
+  settle_jobs(m);
+  resize_cluster(m);
+  place_tasks(m);
+  tell_changes(m);
+  return std::exchange(m.out, {});
+}
+
+std::optional<MonoTime> Core::next_deadline() const {
+  const auto timer = state_->timers.next();
+  const auto lease = next_lease_check(*state_);
+  if (!timer || !lease) return timer ? timer : lease;
+  return std::min(*timer, *lease);
+}
+
+std::optional<JobView> Core::job(JobId id, MonoTime now) const {
+  const JobRun* job = state_->job(id);
+  if (job == nullptr) return std::nullopt;
+  return view_job(*state_, *job, now);
+}
+
+std::vector<TaskView> Core::tasks(JobId id, std::uint32_t offset, std::uint32_t limit,
+                                  std::uint64_t* total) const {
+  if (total != nullptr) *total = 0;
+  const JobRun* job = state_->job(id);
+  if (job == nullptr) return {};
+  return view_tasks(*state_, *job, offset, limit, total);
+}
+
+ClusterView Core::cluster() const { return view_cluster(*state_); }
+
+std::vector<QueuedJob> Core::queue(MonoTime, std::size_t limit) const {
+  std::vector<QueuedJob> list;
+  if (limit == 0) return list;
+  state_->queue.each_pending([&](const JobRun& job) {
+    list.push_back({job.id(), job.spec.priority, job.spec.user, static_cast<int>(list.size()) + 1,
+                    explain(*state_, job)});
+    return list.size() < limit;
+  });
+  return list;
+}
+
+int Core::queue_position(JobId id) const {
+  const JobRun* job = state_->job(id);
+  return job == nullptr ? 0 : state_->queue.position(*job);
+}
+
+std::size_t Core::pending_jobs() const { return state_->queue.pending(); }
+std::size_t Core::running_jobs() const { return state_->running_jobs; }
+
+std::vector<JobId> Core::active_jobs() const {
+  std::vector<JobId> ids;
+  ids.reserve(state_->jobs.size());
+  for (const auto& [id, job] : state_->jobs) ids.push_back(id);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+std::vector<std::string> Core::broken_invariants() const {
+  return core::broken_invariants(*state_);
+}
+
+}  // namespace polysome::core

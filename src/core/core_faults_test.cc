@@ -1,0 +1,228 @@
+// What the core does when attempts, slots and workers go wrong.
+#include <gmock/gmock.h>
+
+#include "core/core_story.h"
+
+namespace polysome::core {
+namespace {
+
+using story::final_stage;
+using story::job_named;
+using story::stage;
+using story::TestCore;
+
+void running(TestCore& t, std::uint32_t tasks = 3, JobLimits limits = {}) {
+  auto a = t.job('a');
+  a.limits = limits;
+  t.step(a);
+  t.plan('a', {stage("scan", tasks), final_stage({"scan"})});
+}
+
+TEST(Faults, AFailedTaskIsTriedAgainAfterItsBackoff) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 1);
+  t.fail(t.attempt('a', "scan"), Code::kIo);
+  EXPECT_TRUE(t.of<StartTask>().empty());
+  EXPECT_EQ(t.view('a').phase, Phase::kRetrying);
+  const MonoTime failed = t.now;
+  while (t.of<StartTask>().empty()) t.tick();
+  EXPECT_LE(t.now - failed, 5'000);
+  EXPECT_EQ(t.started.back().attempt_number, 2);
+  EXPECT_EQ(t.view('a').attempts.size(), 1U);
+  EXPECT_EQ(t.view('a').attempts[0].task, "scan/0");
+  EXPECT_EQ(t.view('a').attempts[0].fault_class, "io");
+}
+
+TEST(Faults, TheThirdFailureFailsTheJob) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 1);
+  for (int i = 0; i < 3; ++i) {
+    t.fail(t.attempt('a', "scan"), Code::kInternal);
+    while (i < 2 && t.of<StartTask>().empty()) t.tick();
+  }
+  ASSERT_EQ(t.ended.size(), 1U);
+  EXPECT_EQ(t.ended[0].status, JobStatus::kFailed);
+  EXPECT_EQ(t.ended[0].fault_class, FaultClass::kInternal);
+}
+
+TEST(Faults, MaxAttemptsOfOneFailsAtOnce) {
+  TestCore t;
+  t.start_cluster();
+  JobLimits limits;
+  limits.max_attempts = 1;
+  running(t, 1, limits);
+  t.fail(t.attempt('a', "scan"), Code::kIo);
+  EXPECT_EQ(t.ended.size(), 1U);
+}
+
+TEST(Faults, AKilledSlotCostsNoAttemptAndIsRetriedAtOnce) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 1);
+  t.step(SlotLost{t.ready[0], 0, true, false, "signal 9"});
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.started.back().attempt_number, 1);
+}
+
+TEST(Faults, ACrashedSlotBlamesItsRunningTaskOnly) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 8);
+  t.finish(t.attempt('a', "scan", 0), 0.001);
+  ASSERT_EQ(t.of<StartTask>().size(), 5U);
+  t.step(SlotLost{t.ready[0], 0, false, false, "signal 11"});
+  ASSERT_EQ(t.view('a').attempts.size(), 1U);
+  EXPECT_EQ(t.view('a').attempts[0].task, "scan/1");
+  for (const auto& s : t.of<StartTask>()) {
+    EXPECT_NE(s.task.index, 1U);
+    EXPECT_EQ(s.attempt_number, 1);
+  }
+}
+
+TEST(Faults, OutOfMemoryIsTriedAgainWithALargerGrant) {
+  TestCore t;
+  t.start_cluster(1, 4);
+  running(t, 1);
+  EXPECT_EQ(t.started.back().grant, 500'000'000U);
+  t.fail(t.attempt('a', "scan"), Code::kOutOfMemory, 800'000'000);
+  EXPECT_EQ(t.started.back().grant, 1'200'000'000U);
+  t.step(SlotLost{t.ready[0], t.started.back().slot, true, true, "oom"});
+  EXPECT_EQ(t.started.back().grant, 2'000'000'000U);
+  t.fail(t.attempt('a', "scan"), Code::kOutOfMemory);
+  ASSERT_EQ(t.ended.size(), 1U);
+  EXPECT_THAT(t.ended[0].error->message, testing::HasSubstr("needed more than 2GB"));
+}
+
+TEST(Faults, ALargeGrantMakesItsNeighboursWait) {
+  TestCore t;
+  t.start_cluster(1, 2);
+  running(t, 3);
+  t.fail(t.attempt('a', "scan", 0), Code::kOutOfMemory);
+  EXPECT_TRUE(t.of<StartTask>().empty());
+  t.finish(t.attempt('a', "scan", 1));
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.started.back().grant, 2'000'000'000U);
+  EXPECT_EQ(t.started.back().task.index, 0U);
+}
+
+TEST(Faults, ALostWorkersTasksMoveAndANewOneTakesItsPlace) {
+  TestCore t;
+  t.start_cluster(2, 1);
+  running(t, 4);
+  t.step(WorkerLost{t.ready[0], true, "signal 9"});
+  ASSERT_EQ(t.of<StartWorker>().size(), 1U);
+  const WorkerId fresh = t.of<StartWorker>()[0].worker;
+  EXPECT_EQ(fresh, WorkerId{3});
+  t.step(WorkerReady{fresh, 7});
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.started.back().worker, fresh);
+  EXPECT_EQ(t.started.back().attempt_number, 1);
+}
+
+TEST(Faults, MessagesOfAttemptsGivenUpChangeNothing) {
+  TestCore t;
+  t.start_cluster(1, 1);
+  running(t, 2);
+  const auto old = t.attempt('a', "scan", 0);
+  t.step(SlotLost{t.ready[0], 0, true, false, "signal 9"});
+  const auto tasks = t.view('a').tasks_done;
+  t.finish(old);
+  EXPECT_TRUE(t.last.empty());
+  t.fail(old, Code::kUserData);
+  EXPECT_TRUE(t.last.empty());
+  EXPECT_EQ(t.view('a').tasks_done, tasks);
+  const auto done = t.attempt('a', "scan", 0);
+  t.finish(done);
+  const auto counted = t.view('a').tasks_done;
+  t.finish(done);
+  EXPECT_EQ(t.view('a').tasks_done, counted);
+}
+
+TEST(Faults, AnAttemptOfAnotherEpochIsNobodys) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 1);
+  auto id = t.attempt('a', "scan");
+  id.epoch += 1;
+  t.finish(id);
+  EXPECT_TRUE(t.last.empty());
+}
+
+TEST(Faults, AnInputThatIsLostIsMadeAgainBeforeItsReader) {
+  TestCore t;
+  t.start_cluster();
+  running(t, 2);
+  t.finish(t.attempt('a', "scan", 0));
+  t.finish(t.attempt('a', "scan", 1));
+  t.step(OutputLost{t.attempt('a', "merge"), {job_named('a'), 1, 0}, "scan/0 is gone"});
+  EXPECT_EQ(t.of<ForgetTask>().size(), 1U);
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.started.back().stage_name, "scan");
+  EXPECT_EQ(t.started.back().task.index, 0U);
+  t.finish(t.attempt('a', "scan", 0));
+  EXPECT_EQ(t.started.back().stage_name, "merge");
+  EXPECT_EQ(t.started.back().attempt_number, 1);
+}
+
+TEST(Faults, APlanWithTwoStagesOfOneNameFailsTheJobAsOurDefect) {
+  TestCore t;
+  t.start_cluster();
+  t.step(t.job('a'));
+  t.plan('a', {stage("scan", 1), stage("scan", 1), final_stage({"scan"})});
+  ASSERT_EQ(t.ended.size(), 1U);
+  EXPECT_EQ(t.ended[0].fault_class, FaultClass::kInternal);
+  EXPECT_THAT(t.ended[0].error->message, testing::HasSubstr("two stages are named \"scan\""));
+}
+
+TEST(Faults, APlanWithoutAFinalStageFailsWhenItIsThrough) {
+  TestCore t;
+  t.start_cluster();
+  t.step(t.job('a'));
+  t.plan('a', {stage("scan", 1)});
+  t.finish(t.attempt('a', "scan"));
+  ASSERT_EQ(t.ended.size(), 1U);
+  EXPECT_EQ(t.ended[0].error->code, Code::kInternal);
+}
+
+TEST(Faults, AWorkerThatIsSilentForItsLeaseIsLost) {
+  TestCore t;
+  t.start_cluster(2, 1);
+  running(t, 4);
+  while (t.of<StopWorker>().empty()) {
+    t.step(WorkerHeard{t.ready[1], 0, 0});
+    t.tick();
+    ASSERT_LT(t.now, 60'000);
+  }
+  EXPECT_EQ(t.of<StopWorker>()[0].worker, t.ready[0]);
+  EXPECT_TRUE(t.of<StopWorker>()[0].force);
+  EXPECT_GT(t.now, 31'000);
+}
+
+TEST(Faults, AfterAPauseOfTheServiceNobodyIsBlamed) {
+  TestCore t;
+  t.start_cluster(2, 1);
+  running(t, 4);
+  t.now += 3'600'000;
+  t.step(Tick{});
+  EXPECT_TRUE(t.of<StopWorker>().empty());
+  EXPECT_EQ(t.core.cluster().workers.size(), 2U);
+}
+
+TEST(Faults, WorkersThatDieAtOnceAreReplacedMoreAndMoreSlowly) {
+  TestCore t;
+  t.step(ClusterStarted{{1, 1, 2'000'000'000}});
+  std::vector<MonoTime> waits;
+  for (int i = 0; i < 6; ++i) {
+    const WorkerId worker = t.of<StartWorker>().at(0).worker;
+    const MonoTime died = t.now;
+    t.step(WorkerLost{worker, false, "exec failed"});
+    while (t.of<StartWorker>().empty()) t.tick();
+    waits.push_back(t.now - died);
+  }
+  EXPECT_THAT(waits, testing::ElementsAre(0, 500, 1000, 2000, 4000, 8000));
+}
+
+}  // namespace
+}  // namespace polysome::core

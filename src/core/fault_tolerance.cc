@@ -1,0 +1,75 @@
+#include "core/fault_tolerance.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace polysome::core {
+namespace {
+
+Decision give_up(Error error) { return {Verdict::kGiveUp, 0, std::move(error)}; }
+
+Decision charge_loss(TaskTrouble& trouble, const Fault& fault, const std::string& task) {
+  if (++trouble.losses <= kMostLosses) return {};
+  return give_up(Error(fault.error.code,
+                       fmt::format("task {} was lost {} times without a fault of its own; last: {}",
+                                   task, trouble.losses, fault.error.message),
+                       "Something on the machine keeps ending worker processes; look into its log "
+                       "(dmesg, journalctl) for what kills them."));
+}
+
+// A level more each time: what it asked for and a half, else double, up to what it may have.
+Decision charge_memory(TaskTrouble& trouble, const Fault& fault, const FaultLimits& limits,
+                       const std::string& task) {
+  ++trouble.out_of_memory;
+  const std::uint64_t needed = std::max(fault.needed_memory, fault.peak_memory);
+  std::uint64_t next = limits.grant * 2;
+  if (fault.needed_memory > 0) next = std::max(limits.grant + 1, fault.needed_memory / 2 * 3);
+  next = std::min(next, limits.most_grant);
+  if (next > limits.grant && trouble.out_of_memory < kMostOutOfMemory) {
+    trouble.grant = next;
+    return {};
+  }
+  const std::string need =
+      needed > limits.grant ? format_bytes(needed) : "more than " + format_bytes(limits.grant);
+  return give_up(
+      Error(Code::kOutOfMemory,
+            fmt::format("task {} needed {} of memory; the most it can be given is {}", task, need,
+                        format_bytes(limits.most_grant)),
+            "Start the cluster with a larger memory_limit, raise max_memory_gb, or cut the data "
+            "smaller (partition_size)."));
+}
+
+}  // namespace
+
+std::int64_t backoff_ms(std::int64_t delay_ms, int failures, double chance) {
+  std::int64_t longest = std::min(std::max<std::int64_t>(delay_ms, 0), kLongestBackoffMs);
+  for (int i = 1; i < failures && longest < kLongestBackoffMs; ++i)
+    longest = std::min(longest * 2, kLongestBackoffMs);
+  return static_cast<std::int64_t>(static_cast<double>(longest) * chance);
+}
+
+Decision charge(TaskTrouble& trouble, const Fault& fault, const FaultLimits& limits,
+                const std::string& task, double chance) {
+  if (fault.lost) return charge_loss(trouble, fault, task);
+  switch (fault.fault_class) {
+    case FaultClass::kUser: return give_up(fault.error);
+    case FaultClass::kOutOfMemory: return charge_memory(trouble, fault, limits, task);
+    case FaultClass::kWorkerLost:
+    case FaultClass::kTimeout:
+    case FaultClass::kIo:
+    case FaultClass::kInternal: break;
+  }
+  ++trouble.counted;
+  if (trouble.counted < limits.max_attempts)
+    return {Verdict::kRetryLater, backoff_ms(limits.retry_delay_ms, trouble.counted, chance), {}};
+  Error error = fault.error;
+  if (trouble.counted > 1)
+    error.message = fmt::format("task {} failed {} times; last: {}", task, trouble.counted,
+                                fault.error.message);
+  return give_up(std::move(error));
+}
+
+}  // namespace polysome::core

@@ -1,0 +1,167 @@
+#include "core/invariants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/explain.h"
+#include "core/job_scheduler.h"
+
+namespace polysome::core {
+namespace {
+
+class Checker {
+ public:
+  explicit Checker(const Machine& m) : m_(m) {}
+
+  std::vector<std::string> run() {
+    check_workers();
+    check_attempts();
+    std::uint64_t ready = 0;
+    std::size_t running = 0, pending = 0;
+    for (const auto& [id, job] : m_.jobs) {
+      check_job(*job);
+      ready += job->ready;
+      if (job->status == JobStatus::kRunning) ++running;
+      if (job->status == JobStatus::kPending) ++pending;
+    }
+    expect(ready == m_.ready_tasks, "ready tasks are miscounted");
+    expect(running == m_.running_jobs, "running jobs are miscounted");
+    expect(pending == m_.queue.pending(), "pending jobs are miscounted");
+    check_nothing_idles();
+    return std::move(broken_);
+  }
+
+ private:
+  template <class... Args>
+  void expect(bool holds, fmt::format_string<Args...> text, Args&&... args) {
+    if (!holds) broken_.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  void check_workers() {
+    std::uint32_t behind = 0;
+    for (const auto& [n, worker] : m_.resources.workers()) {
+      std::uint64_t granted = 0;
+      int busy = 0;
+      for (const auto& slot : worker.slots) {
+        granted += slot.grant;
+        expect((slot.job == nullptr) == slot.queue.empty(), "w{}: an empty slot has a job", n);
+        expect(slot.queue.size() <= static_cast<std::size_t>(m_.config.prefetch) + 1,
+               "w{}: {} attempts in one slot", n, slot.queue.size());
+        if (slot.queue.empty()) continue;
+        ++busy;
+        behind += static_cast<std::uint32_t>(slot.queue.size()) - 1;
+        for (const auto attempt : slot.queue)
+          expect(m_.attempts.contains(attempt), "w{}: attempt {} is unknown", n, attempt);
+      }
+      expect(granted == worker.granted, "w{}: granted memory is miscounted", n);
+      expect(granted <= worker.memory_limit, "w{}: {} bytes granted of {}", n, granted,
+             worker.memory_limit);
+      expect(busy == worker.busy, "w{}: busy slots are miscounted", n);
+      expect(busy == 0 || worker.state == WorkerState::kReady ||
+                 worker.state == WorkerState::kDraining,
+             "w{}: has tasks though it starts or stops", n);
+    }
+    expect(behind == m_.resources.queued_behind(), "queued attempts are miscounted");
+  }
+
+  void check_attempts() {
+    for (const auto& [n, a] : m_.attempts) {
+      const auto& queue = a.worker->slots[static_cast<std::size_t>(a.slot)].queue;
+      expect(std::ranges::count(queue, n) == 1, "attempt {} is not in its slot", n);
+      const auto& active = a.job->stages[a.stage].active;
+      const auto it = active.find(a.index);
+      expect(it != active.end() && it->second == n, "attempt {} is not the one of its task", n);
+      expect(!a.job->stages[a.stage].is_finished(a.index), "attempt {} of a finished task", n);
+    }
+  }
+
+  void check_job(const JobRun& job) {
+    const std::string id = job.id().text();
+    expect(!is_final(job.status), "{}: ended but still there", id);
+    expect(!job.ending || job.active > 0, "{}: has nothing to wait for and does not end", id);
+    expect(job.status == JobStatus::kRunning || job.active == 0, "{}: pending with attempts", id);
+    expect((m_.queue.position(job) > 0) == (job.status == JobStatus::kPending),
+           "{}: is wrongly in or out of the queue", id);
+    expect(job.in_runnable == job.runnable(), "{}: is wrongly among the runnable", id);
+    expect(!job.parked || !job.slots.empty(), "{}: parked with nothing to wait for", id);
+    expect(job.progress.percent() < 100, "{}: progress of 100 before its end", id);
+    std::uint64_t ready = 0;
+    std::uint32_t active = 0, backing_off = 0, incomplete = 0;
+    for (const auto& stage : job.stages) {
+      check_stage(id, job, stage);
+      ready += stage.ready();
+      active += static_cast<std::uint32_t>(stage.active.size());
+      backing_off += stage.backing_off;
+      incomplete += stage.complete ? 0 : 1;
+    }
+    expect(ready == job.ready, "{}: ready tasks are miscounted", id);
+    expect(active == job.active, "{}: attempts are miscounted", id);
+    expect(backing_off == job.backing_off, "{}: backing off is miscounted", id);
+    expect(incomplete == job.incomplete && (incomplete > 0 || job.ending),
+           "{}: complete stages are miscounted", id);
+    expect(job.ready + job.active + job.backing_off > 0 || job.ending, "{}: is stuck", id);
+    check_ceilings(id, job);
+    if (job.status != JobStatus::kPending) return;
+    const Waiting waiting = explain(m_, job);
+    expect(!waiting.code.empty() && !waiting.message.empty(), "{}: waits without a reason", id);
+  }
+
+  void check_stage(const std::string& id, const JobRun& job, const StageRun& stage) {
+    const std::uint64_t sum = stage.fresh + stage.again.size() + stage.backing_off +
+                              stage.active.size() + stage.progress.done;
+    expect(sum == stage.tasks(), "{} {}: {} of {} tasks accounted for", id, stage.name, sum,
+           stage.tasks());
+    const auto finished = static_cast<std::uint32_t>(std::ranges::count(stage.finished, true));
+    expect(finished == stage.progress.done, "{} {}: finished tasks are miscounted", id, stage.name);
+    expect(stage.complete == (stage.progress.done == stage.tasks()),
+           "{} {}: wrongly complete or not", id, stage.name);
+    std::uint32_t blockers = 0;
+    for (const auto& before : job.stages)
+      if (!before.complete && std::ranges::count(before.dependents, stage.number) > 0) ++blockers;
+    expect(blockers == stage.blockers, "{} {}: blockers are miscounted", id, stage.name);
+    std::uint64_t running = 0;
+    for (const auto& [index, n] : stage.active) running += m_.attempts.at(n).bytes;
+    expect(running == stage.progress.bytes_running, "{} {}: bytes are miscounted", id, stage.name);
+  }
+
+  void check_ceilings(const std::string& id, const JobRun& job) {
+    const JobLimits& limits = job.spec.limits;
+    std::uint64_t memory = 0;
+    std::map<std::uint32_t, int> on;
+    for (const auto& [worker, number] : job.slots) {
+      const Slot& slot = worker->slots[static_cast<std::size_t>(number)];
+      expect(slot.job == &job, "{}: counts a slot that is not its own", id);
+      memory += slot.grant;
+      ++on[worker->id.n];
+    }
+    expect(memory == job.memory_held && on == job.slots_on, "{}: holdings are miscounted", id);
+    expect(!limits.max_cores || job.slots.size() <= static_cast<std::size_t>(*limits.max_cores),
+           "{}: {} cores, max_cores {}", id, job.slots.size(), limits.max_cores.value_or(0));
+    expect(!limits.max_memory || memory <= *limits.max_memory, "{}: {} bytes, max_memory {}", id,
+           memory, limits.max_memory.value_or(0));
+    expect(!limits.n_workers || on.size() <= static_cast<std::size_t>(*limits.n_workers),
+           "{}: {} workers, n_workers {}", id, on.size(), limits.n_workers.value_or(0));
+  }
+
+  // Work-conserving: the first runnable job's next task fits nowhere, or it would have been placed.
+  void check_nothing_idles() {
+    if (m_.queue.runnable().empty()) return;
+    const JobRun& job = *m_.queue.runnable().begin()->second;
+    const auto grant = next_grant(m_, job);
+    expect(grant.has_value(), "{}: runnable without a ready task", job.id().text());
+    if (grant)
+      expect(m_.resources.find(job, *grant, std::nullopt).worker == nullptr,
+             "{}: could run, but does not", job.id().text());
+  }
+
+  const Machine& m_;
+  std::vector<std::string> broken_;
+};
+
+}  // namespace
+
+std::vector<std::string> broken_invariants(const Machine& m) { return Checker(m).run(); }
+
+}  // namespace polysome::core

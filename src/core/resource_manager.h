@@ -1,0 +1,103 @@
+// Workers, their slots and memory, and what jobs hold of them. A slot runs the front of its queue;
+// the queue holds tasks of one stage of one job with one grant, which the slot holds while not
+// empty. Ceilings of jobs are judged here, so that placement and explanation agree. Part of the
+// machine.
+//
+// Invariants: a worker's `granted` is the sum of its slots' grants and never above memory_limit; a
+// job's slots, slots_on and memory_held are sums over the slots it occupies.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/job_run.h"
+
+namespace polysome::core {
+
+enum class WorkerState : std::uint8_t { kStarting, kReady, kDraining, kStopping };
+
+struct Slot {
+  std::vector<std::uint64_t> queue;  // numbers of attempts; the front runs
+  JobRun* job = nullptr;
+  std::uint32_t stage = 0;
+  std::uint64_t grant = 0;
+  MonoTime front_since = 0;
+};
+
+struct Worker {
+  WorkerId id;
+  WorkerState state = WorkerState::kStarting;
+  std::vector<Slot> slots;
+  int busy = 0;  // slots that are not empty
+  std::uint64_t memory_limit = 0;
+  std::uint64_t granted = 0;
+  int pid = 0;
+  std::uint64_t memory_used = 0;  // as measured by the supervisor
+  double cpu_percent = 0;
+  std::uint64_t completed = 0, failures = 0;
+  MonoTime started = 0;
+  MonoTime heard = 0;
+
+  bool takes_tasks() const { return state == WorkerState::kReady; }
+  int idle() const { return static_cast<int>(slots.size()) - busy; }
+  std::uint64_t free_memory() const { return memory_limit - granted; }
+};
+
+// Why a task can't be placed now; the first that holds, in this order.
+enum class Obstacle : std::uint8_t {
+  kNone,
+  kOwnCeiling,  // max_cores or max_memory of its job
+  kCores,       // no idle slot
+  kWorkers,     // n_workers of its job: its workers have no idle slot
+  kMemory,      // no worker with an idle slot has enough memory free
+  kKept,        // the only ones that would do are kept for a larger task of another job
+};
+
+struct Fit {
+  Worker* worker = nullptr;
+  Obstacle obstacle = Obstacle::kNone;
+};
+
+class ResourceManager {
+ public:
+  Worker& add(WorkerId id, int slots, std::uint64_t memory_limit, MonoTime now);
+  void remove(WorkerId id) { workers_.erase(id.n); }
+  Worker* find(WorkerId id);
+  std::map<std::uint32_t, Worker>& workers() { return workers_; }
+  const std::map<std::uint32_t, Worker>& workers() const { return workers_; }
+  int idle_slots() const;  // of workers that take tasks
+  bool any_takes_tasks() const;
+
+  // The least memory of a task of this stage, after what trouble it had; its job's max_memory and,
+  // if nothing asks for more, the worker's limit cut it.
+  std::uint64_t grant_of(const ClusterSpec& spec, const JobRun& job, const StageRun& stage,
+                         const TaskTrouble* trouble) const;
+  static std::uint64_t most_grant(const ClusterSpec& spec, const JobRun& job);
+
+  // The worker on which the job's next task finds an idle slot and memory: the emptiest one.
+  Fit find(const JobRun& job, std::uint64_t grant, std::optional<WorkerId> kept) const;
+  // The job's slot with the shortest queue that may take one more of this stage and grant.
+  std::optional<std::pair<Worker*, int>> find_queue(const JobRun& job, std::uint32_t stage,
+                                                    std::uint64_t grant, std::size_t longest,
+                                                    std::optional<WorkerId> kept) const;
+  // The worker to empty for a task that fits nowhere now: the one with most memory free.
+  std::optional<WorkerId> worker_to_keep(const JobRun& job, std::uint64_t grant) const;
+
+  // Puts an attempt at the end of a slot's queue.
+  void put(Worker& worker, int slot, std::uint64_t attempt, JobRun& job, std::uint32_t stage,
+           std::uint64_t grant, MonoTime now);
+  void take(Worker& worker, int slot, std::uint64_t attempt, MonoTime now);
+  // Attempts queued behind a running one, in all slots.
+  std::uint32_t queued_behind() const { return queued_behind_; }
+
+ private:
+  bool may_use(const JobRun& job, const Worker& worker) const;
+
+  std::map<std::uint32_t, Worker> workers_;
+  std::uint32_t queued_behind_ = 0;
+};
+
+}  // namespace polysome::core

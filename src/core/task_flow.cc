@@ -1,0 +1,323 @@
+#include "core/task_flow.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/job_flow.h"
+#include "core/stage_flow.h"
+
+namespace polysome::core {
+namespace {
+
+constexpr std::size_t kFailuresKept = 50;
+
+// Takes an attempt from its slot and from the books; its task is then nowhere.
+Attempt release(Machine& m, std::uint64_t n) {
+  const auto it = m.attempts.find(n);
+  const Attempt a = it->second;
+  m.attempts.erase(it);
+  JobRun& job = *a.job;
+  StageRun& stage = job.stages[a.stage];
+  stage.active.erase(a.index);
+  if (a.bytes > 0) {
+    stage.progress.bytes_running -= a.bytes;
+    job.progress.stage_changed(stage.progress, m.now);
+  }
+  m.resources.take(*a.worker, a.slot, n, m.now);
+  m.resize = m.resize || a.worker->state == WorkerState::kDraining;
+  if (--job.active == 0) attempts_ended(m, job);
+  job.parked = false;
+  m.touch(job);
+  place_in_queue(m, job);
+  return a;
+}
+
+void make_ready(Machine& m, const Attempt& a) {
+  make_ready(m, *a.job, a.job->stages[a.stage], a.index);
+}
+
+void note_failure(Machine& m, const Attempt& a, const Fault& fault) {
+  JobRun& job = *a.job;
+  AttemptRecord record;
+  record.task = job.task_name(a.stage, a.index);
+  record.attempt = a.number;
+  record.worker = a.worker->id.text();
+  record.fault_class = name(fault.fault_class);
+  record.message = fault.error.message;
+  job.failures.emplace_back(std::move(record), m.now);
+  if (job.failures.size() > kFailuresKept) job.failures.pop_front();
+  ++a.worker->failures;
+}
+
+// An attempt that was released went wrong: its task is tried again, or its job fails.
+void charge(Machine& m, const Attempt& a, const Fault& fault) {
+  JobRun& job = *a.job;
+  if (job.ending) return make_ready(m, a);
+  StageRun& stage = job.stages[a.stage];
+  note_failure(m, a, fault);
+  FaultLimits limits;
+  limits.max_attempts = job.spec.limits.max_attempts;
+  limits.retry_delay_ms = m.config.retry_delay_ms;
+  limits.grant = a.grant;
+  limits.most_grant = ResourceManager::most_grant(m.cluster.spec, job);
+  TaskTrouble& trouble = stage.trouble[a.index];
+  const std::string task = job.task_name(a.stage, a.index);
+  Decision decision = charge(trouble, fault, limits, task, m.chance());
+  switch (decision.verdict) {
+    case Verdict::kRetryNow: make_ready(m, a); return;
+    case Verdict::kRetryLater:
+      trouble.backing_off = true;
+      trouble.due = m.now + decision.delay_ms;
+      ++stage.backing_off;
+      ++job.backing_off;
+      m.timers.arm(trouble.due, TimerKind::kBackoff, {job.id(), a.stage, a.index});
+      return;
+    case Verdict::kGiveUp:
+      make_ready(m, a);
+      fail_job(m, job, std::move(decision.error), fault.fault_class, task);
+      return;
+  }
+}
+
+void lose(Machine& m, const Attempt& a, const std::string& why) {
+  Fault fault;
+  fault.fault_class = FaultClass::kWorkerLost;
+  fault.lost = true;
+  fault.error = Error(Code::kWorkerLost, why);
+  charge(m, a, fault);
+}
+
+void fail_plan(Machine& m, const Attempt& a, Error error) {
+  make_ready(m, a);
+  fail_job(m, *a.job, std::move(error), FaultClass::kInternal, a.job->task_name(a.stage, a.index));
+}
+
+// A planner's fragment joins the plan. False: the job fails.
+bool take_fragment(Machine& m, const Attempt& a, const std::optional<Fragment>& fragment) {
+  if (!fragment) {
+    fail_plan(m, a, Error(Code::kInternal, "the planner published no plan"));
+    return false;
+  }
+  if (auto added = append_stages(m, *a.job, fragment->stages); !added) {
+    fail_plan(m, a, std::move(added).error());
+    return false;
+  }
+  for (const auto& warning : fragment->warnings) a.job->warnings.push_back(warning);
+  return true;
+}
+
+// Wrong starts are forgotten and run again; a dispute under the right start is the user's error.
+void judge_borders(Machine& m, JobRun& job, std::uint32_t stage) {
+  auto verdict = job.stages[stage].borders->compose();
+  for (const auto index : verdict.wrong) {
+    forget_task(m, job, stage, index);
+    m.out.push_back(ForgetTask{{job.id(), stage, index}});
+  }
+  if (!verdict.error) return;
+  auto& [index, error] = *verdict.error;
+  const std::string task = job.task_name(stage, index);
+  forget_task(m, job, stage, index);
+  const FaultClass fault_class = fault_class_of(error.code);
+  fail_job(m, job, std::move(error), fault_class, task);
+}
+
+void accept(Machine& m, const Attempt& a, const TaskResult& result) {
+  JobRun& job = *a.job;
+  StageRun& stage = job.stages[a.stage];
+  const double ms =
+      result.wall_seconds > 0 ? result.wall_seconds * 1000 : static_cast<double>(m.now - a.since);
+  stage.duration.add(ms);
+  if (!result.disputed) {
+    const std::uint64_t bytes = result.bytes_in > 0 ? result.bytes_in : stage.progress.share();
+    m.out.push_back(RecordTask{
+        {job.id(), a.stage, a.index}, m.attempt_id(a.n), bytes, stage.kind == StageKind::kPlanner});
+  }
+  finish_task(m, job, a.stage, a.index, result.bytes_in);
+  if (stage.borders) {
+    stage.borders->note(a.index, a.start_inside,
+                        {result.ends_inside_if_outside, result.ends_inside_if_inside},
+                        result.disputed);
+    judge_borders(m, job, a.stage);
+  }
+}
+
+}  // namespace
+
+void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& stage, bool again,
+                   std::uint64_t grant) {
+  Attempt a;
+  a.n = ++m.last_attempt;
+  a.job = &job;
+  a.stage = stage.number;
+  a.index = take_ready(m, job, stage, again);
+  a.worker = &worker;
+  a.slot = slot;
+  a.grant = grant;
+  a.since = m.now;
+  a.start_inside = stage.borders && stage.borders->start_of(a.index);
+  if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end())
+    a.number = 1 + it->second.counted + it->second.out_of_memory;
+  stage.active.emplace(a.index, a.n);
+  m.resources.put(worker, slot, a.n, job, stage.number, grant, m.now);
+  if (job.active++ == 0) attempts_began(m, job);
+  m.touch(job);
+  m.attempts.emplace(a.n, a);
+  m.out.push_back(StartTask{worker.id,
+                            slot,
+                            {job.id(), a.stage, a.index},
+                            m.attempt_id(a.n),
+                            a.number,
+                            grant,
+                            a.start_inside,
+                            stage.name,
+                            stage.fragment_file,
+                            stage.place});
+}
+
+void take_back(Machine& m, Attempt& attempt) {
+  if (attempt.taken_back || attempt.job->ending) return;
+  attempt.taken_back = true;
+  m.out.push_back(CancelTask{attempt.worker->id, attempt.slot, m.attempt_id(attempt.n)});
+}
+
+void task_started(Machine& m, const TaskStarted& event) {
+  Attempt* a = m.heard(event.attempt);
+  if (a == nullptr || a->running) return;
+  a->running = true;
+  a->since = m.now;
+}
+
+void task_progressed(Machine& m, const TaskProgressed& event) {
+  Attempt* a = m.heard(event.attempt);
+  if (a == nullptr) return;
+  JobRun& job = *a->job;
+  job.peak_memory = std::max(job.peak_memory, event.memory);
+  StageProgress& progress = job.stages[a->stage].progress;
+  const std::uint64_t bytes = std::max(a->bytes, std::min(event.bytes, progress.bytes));
+  if (bytes == a->bytes) return;
+  progress.bytes_running += bytes - a->bytes;
+  a->bytes = bytes;
+  job.progress.stage_changed(progress, m.now);
+  job.progressed = true;
+  m.touch(job);
+}
+
+void task_finished(Machine& m, const TaskFinished& event) {
+  const TaskResult& result = event.result;
+  if (m.heard(result.attempt) == nullptr) return;
+  const Attempt a = release(m, result.attempt.n);
+  JobRun& job = *a.job;
+  ++a.worker->completed;
+  job.peak_memory = std::max(job.peak_memory, result.peak_memory);
+  job.cpu_seconds += result.cpu_seconds;
+  job.bytes_read += result.bytes_in;
+  StageRun& stage = job.stages[a.stage];
+  const bool planner = stage.kind == StageKind::kPlanner;
+  // On its way to an end, a job still keeps what is finished, but its plan no longer grows.
+  if (job.ending && (planner || stage.final)) return make_ready(m, a);
+  if (planner && !take_fragment(m, a, event.fragment)) return;
+  accept(m, a, result);
+  if (job.ending) return;
+  if (job.stages[a.stage].final) {
+    Ending ending;
+    ending.result = result.payload;
+    begin_ending(m, job, std::move(ending));
+  } else if (job.incomplete == 0) {
+    fail_job(m, job, Error(Code::kInternal, "the plan came to its end without a final stage"),
+             FaultClass::kInternal, job.task_name(a.stage, a.index));
+  }
+}
+
+void task_failed(Machine& m, const TaskFailed& event) {
+  const TaskFailure& failure = event.failure;
+  if (m.heard(failure.attempt) == nullptr) return;
+  const Attempt a = release(m, failure.attempt.n);
+  JobRun& job = *a.job;
+  job.peak_memory = std::max(job.peak_memory, failure.peak_memory);
+  job.cpu_seconds += failure.cpu_seconds;
+  if (failure.error.code == Code::kCancelled) {
+    if (a.taken_back || job.ending) return make_ready(m, a);
+    return lose(m, a, "the slot cancelled it unasked: " + failure.error.message);
+  }
+  Fault fault;
+  fault.fault_class = fault_class_of(failure.error.code);
+  fault.lost = fault.fault_class == FaultClass::kWorkerLost;
+  fault.error = failure.error;
+  fault.needed_memory = failure.needed_memory;
+  fault.peak_memory = failure.peak_memory;
+  charge(m, a, fault);
+}
+
+void output_lost(Machine& m, const OutputLost& event) {
+  if (m.heard(event.reader) == nullptr) return;
+  const Attempt a = release(m, event.reader.n);
+  JobRun& job = *a.job;
+  const TaskRef& ref = event.task;
+  const bool known = ref.job == job.id() && ref.stage < job.stages.size() &&
+                     job.stages[ref.stage].is_finished(ref.index);
+  Fault fault;
+  fault.fault_class = FaultClass::kIo;
+  fault.error = Error(Code::kIo, event.message);
+  // A plan can't be made a second time under the tasks that follow it: that counts as a failure to
+  // read.
+  fault.lost = !known || job.stages[ref.stage].kind != StageKind::kPlanner;
+  if (known && fault.lost && !job.ending) {
+    forget_task(m, job, ref.stage, ref.index);
+    m.out.push_back(ForgetTask{ref});
+  }
+  charge(m, a, fault);
+}
+
+void slot_lost(Machine& m, const SlotLost& event) {
+  Worker* worker = m.resources.find(event.worker);
+  if (worker == nullptr || event.slot < 0 ||
+      static_cast<std::size_t>(event.slot) >= worker->slots.size())
+    return;
+  worker->heard = m.now;
+  const std::vector<std::uint64_t> queue =
+      worker->slots[static_cast<std::size_t>(event.slot)].queue;
+  for (std::size_t i = 0; i < queue.size(); ++i) {
+    const Attempt a = release(m, queue[i]);
+    if (i > 0 || a.taken_back || a.job->ending) {
+      make_ready(m, a);  // only the front ran; the executor may have killed it because we asked
+      continue;
+    }
+    Fault fault;
+    fault.lost = event.by_kill && !event.out_of_memory;
+    fault.fault_class = event.out_of_memory ? FaultClass::kOutOfMemory : FaultClass::kWorkerLost;
+    fault.error = Error(
+        event.out_of_memory ? Code::kOutOfMemory : Code::kWorkerLost,
+        fmt::format("slot {} of {} ended: {}", event.slot, event.worker.text(), event.message));
+    charge(m, a, fault);
+  }
+}
+
+void give_up_attempts(Machine& m, Worker& worker, bool blame_loss, const std::string& why) {
+  for (auto& slot : worker.slots) {
+    const std::vector<std::uint64_t> queue = slot.queue;
+    for (std::size_t i = 0; i < queue.size(); ++i) {
+      const Attempt a = release(m, queue[i]);
+      if (i == 0 && blame_loss && !a.taken_back)
+        lose(m, a, why);
+      else
+        make_ready(m, a);
+    }
+  }
+}
+
+void backoff_over(Machine& m, const Timer& timer) {
+  JobRun* job = m.job(timer.task.job);
+  if (job == nullptr || timer.task.stage >= job->stages.size()) return;
+  StageRun& stage = job->stages[timer.task.stage];
+  const auto it = stage.trouble.find(timer.task.index);
+  if (it == stage.trouble.end() || !it->second.backing_off || it->second.due != timer.due) return;
+  it->second.backing_off = false;
+  --stage.backing_off;
+  --job->backing_off;
+  m.touch(*job);
+  make_ready(m, *job, stage, timer.task.index);
+}
+
+}  // namespace polysome::core

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Puts everything in place to run Polysome on Debian 12 (root or sudo): Debian packages, DuckDB's
+# library, a Python environment, the optimised programs and bin/polysome. Does only what is missing, so
+# a second run takes a second or two.
+#
+#   scripts/setup.sh [--tests] [--no-build]
+#     --tests      also what scripts/test.sh needs (clang-format, clang-tidy, pytest, pandas …)
+#     --no-build   stop before the build
+#   DUCKDB_ROOT    a folder with include/duckdb.h and lib/libduckdb.so to use in place of the download
+#   POLYSOME_JOBS  compilers at once (default: CPUs, at most one for 2 GB of memory)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+
+tests=0 build=1
+for argument in "$@"; do
+  case "$argument" in
+    --tests) tests=1 ;;
+    --no-build) build=0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "setup.sh: unknown option $argument (known: --tests, --no-build)" >&2; exit 2 ;;
+  esac
+done
+
+say() { printf '%s\n' "setup: $*"; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+# ---- Debian packages ----
+packages=(
+  ca-certificates g++ cmake ninja-build ccache pkg-config python3 python3-venv
+  libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev nlohmann-json3-dev libspdlog-dev
+  libfmt-dev libcli11-dev libtomlplusplus-dev libsqlite3-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libgtest-dev libgmock-dev
+)
+if [ "$tests" = 1 ]; then
+  packages+=(clang-format-19 clang-tidy-19 librapidcheck-dev git procps)
+fi
+
+duckdb=${DUCKDB_ROOT:-$root/.deps/duckdb}
+if [ -z "${DUCKDB_ROOT:-}" ] && [ ! -e "$duckdb/lib/libduckdb.so" ] && ! command -v npm >/dev/null; then
+  packages+=(npm)
+fi
+
+command -v dpkg-query >/dev/null ||
+  die "this script installs on Debian 12. Elsewhere install what these packages hold: ${packages[*]}"
+installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep -qxF "ii  $package" <<<"$installed" || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null ||
+      die "missing packages: ${missing[*]}. Run as root (or install sudo): apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "installing Debian packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
+  "${as_root[@]}" "${apt[@]}" update </dev/null || die "apt-get update failed; see above"
+  "${as_root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null ||
+    die "apt-get could not install ${missing[*]}; see above"
+fi
+
+# ---- DuckDB: library and C header, from its own npm packages ----
+library_sha=fc23f12e376c47be520f75221288281906e7942e8fd6f6ce4849198ba60d0405
+header_sha=cbe6a827284375c5a646b8f27dbd3a00808ce8738b5bbb49c190cb1e08540281
+
+check_sha() {  # file, expected, what to do
+  local found
+  found=$(sha256sum <"$1")
+  [ "${found%% *}" = "$2" ] || die "$1 is not the file it should be: sha256 ${found%% *}, expected $2. $3"
+}
+
+fetch_npm() {  # package@version, member of its archive, destination
+  local folder
+  folder=$(mktemp -d "$root/.deps/fetch.XXXXXX")
+  (cd "$folder" && npm pack --silent "$1" >/dev/null </dev/null) ||
+    { rm -rf "$folder"; die "npm pack $1 failed. Is the npm registry reachable? Or set DUCKDB_ROOT."; }
+  tar -xzf "$folder"/*.tgz -C "$folder" "$2" || { rm -rf "$folder"; die "$1 holds no $2"; }
+  mkdir -p "$(dirname "$3")"
+  mv "$folder/$2" "$3.new"
+  rm -rf "$folder"
+}
+
+if [ -n "${DUCKDB_ROOT:-}" ]; then
+  for file in include/duckdb.h lib/libduckdb.so; do
+    [ -e "$DUCKDB_ROOT/$file" ] || die "DUCKDB_ROOT=$DUCKDB_ROOT has no $file"
+  done
+else
+  mkdir -p "$root/.deps"
+  if [ ! -e "$duckdb/lib/libduckdb.so" ]; then
+    [ "$(uname -m)" = x86_64 ] ||
+      die "libduckdb.so is fetched for x86_64 only, this is $(uname -m). Set DUCKDB_ROOT to an unpacked DuckDB 1.5 release."
+    say "fetching DuckDB's library (28 MB)"
+    fetch_npm @duckdb/node-bindings-linux-x64@1.5.5-r.4 package/libduckdb.so "$duckdb/lib/libduckdb.so"
+    check_sha "$duckdb/lib/libduckdb.so.new" "$library_sha" "It was not installed; try again, or set DUCKDB_ROOT."
+    mv "$duckdb/lib/libduckdb.so.new" "$duckdb/lib/libduckdb.so"
+  fi
+  if [ ! -e "$duckdb/include/duckdb.h" ]; then
+    say "fetching DuckDB's C header"
+    fetch_npm duckdb@1.4.4 package/src/duckdb/src/include/duckdb.h "$duckdb/include/duckdb.h"
+    check_sha "$duckdb/include/duckdb.h.new" "$header_sha" "It was not installed; try again, or set DUCKDB_ROOT."
+    mv "$duckdb/include/duckdb.h.new" "$duckdb/include/duckdb.h"
+  fi
+  again="Remove $duckdb and run scripts/setup.sh again."
+  check_sha "$duckdb/lib/libduckdb.so" "$library_sha" "$again"
+  check_sha "$duckdb/include/duckdb.h" "$header_sha" "$again"
+fi
+
+# ---- Python environment: requests to run the examples, the rest for tests ----
+requirements=scripts/requirements.txt
+[ "$tests" = 0 ] || requirements=scripts/requirements-tests.txt
+wanted=$(cat scripts/requirements.txt scripts/requirements-tests.txt | sha256sum)
+wanted=${wanted%% *}
+has_python() { # the environment works and holds this list, or the longer one
+  .venv/bin/python -c '' 2>/dev/null || return 1
+  [ "$(cat ".venv/$(basename scripts/requirements-tests.txt).done" 2>/dev/null)" = "$wanted" ] ||
+    [ "$(cat ".venv/$(basename "$requirements").done" 2>/dev/null)" = "$wanted" ]
+}
+if ! has_python; then
+  # Debian's own interpreter: a shim of a version manager would tie .venv to another folder's python.
+  python=/usr/bin/python3
+  [ -x "$python" ] || python=python3
+  say "making .venv with $(basename "$requirements")"
+  .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv || die "python3 -m venv failed; see above"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" </dev/null ||
+    die "pip could not install $requirements; see above"
+  printf '%s\n' "$wanted" >".venv/$(basename "$requirements").done"
+fi
+
+[ "$build" = 1 ] || exit 0
+
+# ---- the programs ----
+configured=$(sed -n 's/^DUCKDB_ROOT:PATH=//p' build/release/CMakeCache.txt 2>/dev/null || true)
+if [ ! -e build/release/build.ninja ] || [ "$configured" != "$duckdb" ]; then
+  cmake --preset release -DDUCKDB_ROOT="$duckdb" >build.log 2>&1 </dev/null ||
+    { cat build.log >&2; rm -f build.log; die "cmake could not configure build/release; see above"; }
+  rm -f build.log
+fi
+[ -e build/release/polysome ] || say "building (about 10 minutes on 2 cores the first time)"
+jobs=${POLYSOME_JOBS:-$(scripts/jobs.sh)}
+cmake --build build/release --parallel "$jobs" --target polysome polysome-worker </dev/null >build/release/build.log 2>&1 ||
+  { tail -n 60 build/release/build.log >&2; die "the build failed; whole log: build/release/build.log"; }
+mkdir -p bin
+ln -sfn ../build/release/polysome bin/polysome
+say "ready: $(bin/polysome version -o id 2>/dev/null || echo bin/polysome)"
+echo "export PATH=\"$root/bin:\$PATH\""

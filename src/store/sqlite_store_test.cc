@@ -1,0 +1,460 @@
+// What only the SQLite store promises: durability, the lock, formats and migrations, retention.
+#include "store/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "store/loop_for_tests.h"
+#include "store/migrations.h"
+#include "store/sqlite.h"
+#include "store/state_folder.h"
+
+namespace polysome {
+namespace {
+
+using testing::HasSubstr;
+
+std::unique_ptr<Store> open_or_fail(const std::filesystem::path& folder, LoopForTests& loop,
+                                    SqliteStoreOptions options = {}) {
+  auto opened = open_sqlite_store(folder, loop.post(), std::move(options));
+  if (opened) return std::move(*opened);
+  ADD_FAILURE() << opened.error().message;
+  return nullptr;
+}
+
+// Looks again and again, without giving the writer anything to do.
+bool comes_true(const std::function<bool()>& condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+std::int64_t number_in(const std::filesystem::path& folder, const char* sql) {
+  auto db = Database::open(folder / "store.db", Database::Mode::kRead);
+  return db->integer(sql).value_or(-1);
+}
+
+TEST(SqliteStore, ReopenSeesEverythingThatWasTold) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  auto job = job_number(1);
+  {
+    auto store = open_or_fail(folder.path(), loop);
+    ASSERT_EQ(store->next_epoch(), 1u);
+    store->insert_job(job, "key", "hash", {});
+    job.state.status = JobStatus::kCompleted;
+    job.state.result = {{"value", 0.1}};
+    store->update_job(job.spec.id, job.state, {});
+    store->record_tasks(job.spec.id, {{1, 0, 9}});
+    store->append_events({event_number(1, job.spec.id, 1)}, {});
+    store->put_dataset(dataset_named("d", {{"rows", 1}}, 5), {});
+    store->append_metrics(7, {{"n_workers", 4}});
+    store->put_setting("limits", Json::array({1, 2}), {});
+    settle(loop, *store);
+  }
+  auto store = open_or_fail(folder.path(), loop);
+  EXPECT_EQ(store->next_epoch(), 2u);
+  EXPECT_EQ(store->job(job.spec.id)->state.to_json(), job.state.to_json());
+  EXPECT_EQ(store->find_key("ada", "key")->second, "hash");
+  EXPECT_EQ(store->finished_tasks(job.spec.id).at(0).last, 9u);
+  EXPECT_EQ(store->last_event_id(), 1u);
+  EXPECT_EQ(store->datasets().size(), 1u);
+  EXPECT_EQ(store->newest_metrics()->timestamp, 7);
+  EXPECT_EQ(store->setting("limits"), Json::array({1, 2}));
+  EXPECT_EQ(store->count_jobs(), 1u);
+}
+
+TEST(SqliteStore, ClosingCommitsWhatIsQueued) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  {
+    auto store = open_or_fail(folder.path(), loop);
+    for (std::uint64_t n = 1; n <= 500; ++n) {
+      store->insert_job(job_number(n), "", "", {});
+      store->append_events({event_number(n)}, {});
+    }
+  }
+  auto store = open_or_fail(folder.path(), loop);
+  EXPECT_EQ(store->count_jobs(), 500u);
+  EXPECT_EQ(store->last_event_id(), 500u);
+}
+
+TEST(SqliteStore, FinishedTasksGoOnAfterAReopen) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  const auto job = job_number(1).spec.id;
+  {
+    auto store = open_or_fail(folder.path(), loop);
+    store->record_tasks(job, {{0, 0, 9}, {0, 20, 29}});
+  }
+  auto store = open_or_fail(folder.path(), loop);
+  store->record_tasks(job, {{0, 10, 19}});
+  settle(loop, *store);
+  const auto ranges = store->finished_tasks(job);
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_EQ(ranges[0].last, 29u);
+}
+
+TEST(SqliteStore, AMillionTasksAreAHandfulOfRows) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  auto store = open_or_fail(folder.path(), loop);
+  const auto job = job_number(1).spec.id;
+  // Four slots finish tasks nearly in order.
+  constexpr std::uint32_t kTasks = 1'000'000;
+  for (std::uint32_t i = 0; i < kTasks; i += 4) {
+    for (const std::uint32_t k : {1, 0, 3, 2}) store->record_tasks(job, {{1, i + k, i + k}});
+    if (i % 4096 == 0) loop.run_posted();
+  }
+  settle(loop, *store);
+  const auto ranges = store->finished_tasks(job);
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_EQ(ranges[0].last, kTasks - 1);
+}
+
+TEST(SqliteStore, OneServiceAFolder) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  auto store = open_or_fail(folder.path(), loop);
+  const auto second = open_sqlite_store(folder.path(), loop.post());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kConflict);
+  EXPECT_THAT(second.error().message,
+              HasSubstr("in use by pid " + std::to_string(::getpid()) + " since 2"));
+  store.reset();
+  EXPECT_TRUE(open_sqlite_store(folder.path(), loop.post()));
+}
+
+TEST(StateFolder, NetworkFilesystemsAreKnownByTheirNumbers) {
+  EXPECT_EQ(unsafe_filesystem(0x6969), "NFS");
+  EXPECT_EQ(unsafe_filesystem(0x0BD00BD0), "Lustre");
+  EXPECT_EQ(unsafe_filesystem(static_cast<std::int32_t>(0xFF534D42)), "CIFS");
+  EXPECT_EQ(unsafe_filesystem(0xEF53), std::nullopt);      // ext4
+  EXPECT_EQ(unsafe_filesystem(0x01021994), std::nullopt);  // tmpfs
+}
+
+TEST(SqliteStore, ANewerFormatIsRefusedUntouched) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  open_or_fail(folder.path(), loop).reset();
+  {
+    auto db = Database::open(folder.path() / "store.db", Database::Mode::kPlain);
+    ASSERT_TRUE(db->run("PRAGMA user_version=99"));
+  }
+  const auto opened = open_sqlite_store(folder.path(), loop.post());
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kConflict);
+  EXPECT_THAT(opened.error().message, HasSubstr("format 99, written by a newer Polysome"));
+  EXPECT_EQ(number_in(folder.path(), "PRAGMA user_version"), 99);
+}
+
+TEST(SqliteStore, SomebodyElsesFileIsRefused) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  {
+    auto db = Database::open(folder.path() / "store.db", Database::Mode::kPlain);
+    ASSERT_TRUE(db->run("CREATE TABLE cats (name TEXT); INSERT INTO cats VALUES ('Tom')"));
+  }
+  const auto opened = open_sqlite_store(folder.path(), loop.post());
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message, HasSubstr("not a store of Polysome"));
+  EXPECT_EQ(number_in(folder.path(), "SELECT count(*) FROM cats"), 1);
+}
+
+TEST(SqliteStore, ADamagedFileSaysWhatToDo) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  std::ofstream(folder.path() / "store.db") << std::string(8192, 'x');
+  const auto opened = open_sqlite_store(folder.path(), loop.post());
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kIo);
+  EXPECT_THAT(opened.error().hint, HasSubstr("damaged"));
+}
+
+// The file as version 1 made it, frozen: later versions must go on reading it.
+constexpr const char* kFileOfVersion1 = R"sql(
+PRAGMA application_id=1349286259;
+CREATE TABLE processing_jobs (
+  id BLOB NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, type TEXT NOT NULL,
+  operation TEXT NOT NULL, dataset_id TEXT, priority INTEGER NOT NULL, status TEXT NOT NULL,
+  progress REAL NOT NULL, n_workers INTEGER, memory_per_worker INTEGER, user TEXT NOT NULL,
+  name TEXT NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER, completed_at INTEGER,
+  pruned_seq INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE INDEX jobs_by_status ON processing_jobs(status);
+CREATE INDEX jobs_by_operation ON processing_jobs(operation);
+CREATE INDEX jobs_by_user ON processing_jobs(user);
+CREATE INDEX jobs_by_name ON processing_jobs(name);
+CREATE INDEX jobs_by_sequence ON processing_jobs(sequence);
+CREATE TABLE job_documents (
+  job BLOB NOT NULL UNIQUE, spec TEXT NOT NULL, state TEXT NOT NULL, result TEXT,
+  parameters ANY GENERATED ALWAYS AS (json_extract(spec, '$.parameters')) VIRTUAL,
+  error_message ANY GENERATED ALWAYS AS (json_extract(state, '$.error.detail')) VIRTUAL) STRICT;
+CREATE TABLE job_labels (kind TEXT NOT NULL, value TEXT NOT NULL, job BLOB NOT NULL,
+  PRIMARY KEY (kind, value, job)) STRICT, WITHOUT ROWID;
+CREATE INDEX labels_by_job ON job_labels(job);
+CREATE TABLE idempotency (user TEXT NOT NULL, key TEXT NOT NULL, job BLOB NOT NULL,
+  body_hash TEXT NOT NULL, ended_at INTEGER, PRIMARY KEY (user, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_job ON idempotency(job);
+CREATE INDEX idempotency_by_end ON idempotency(ended_at) WHERE ended_at IS NOT NULL;
+CREATE TABLE task_ranges (job BLOB NOT NULL, stage INTEGER NOT NULL, first INTEGER NOT NULL,
+  last INTEGER NOT NULL, PRIMARY KEY (job, stage, first)) STRICT, WITHOUT ROWID;
+CREATE TABLE events (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, type TEXT NOT NULL, job BLOB,
+  seq INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE INDEX events_by_job ON events(job) WHERE job IS NOT NULL;
+CREATE TABLE datasets (id TEXT NOT NULL PRIMARY KEY, ref TEXT NOT NULL, record TEXT NOT NULL,
+  created_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE counters (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE cluster_metrics (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL,
+  fields TEXT NOT NULL) STRICT;
+CREATE INDEX metrics_by_time ON cluster_metrics(timestamp);
+INSERT INTO counters VALUES ('epoch', 41);
+INSERT INTO processing_jobs VALUES (x'019b76da8c007000800000000000000a', 7, 'table', 'aggregate',
+  'my_dataset', 3, 'running', 12.5, NULL, NULL, 'ada', '', 1767225600000, 1767225600100, NULL, 0);
+INSERT INTO job_documents (job, spec, state) VALUES (x'019b76da8c007000800000000000000a',
+  '{"id":"019b76da-8c00-7000-8000-00000000000a","operation":"aggregate","dataset_ids":["my_dataset"],"datasets":[],"parameters":{"column":"expression","operation":"mean"},"output":{},"priority":3,"limits":{"max_attempts":3},"partition_size":100000000,"type":"table","user":"ada","name":"","tags":[],"depends_on":[],"on_bad_value":"fail","max_bad_values":null,"created_at":"2026-01-01T00:00:00.000Z"}',
+  '{"status":"running","phase":"running","progress":12.5,"version":4,"started_at":"2026-01-01T00:00:00.100Z","completed_at":null,"eta_seconds":null,"stages":[],"attempts":[],"peak_memory_bytes":0,"cpu_seconds":0.0,"bytes_read":0,"waiting":null,"error":null,"warnings":[]}');
+INSERT INTO job_labels VALUES ('dataset', 'my_dataset', x'019b76da8c007000800000000000000a');
+INSERT INTO idempotency VALUES ('ada', 'k', x'019b76da8c007000800000000000000a', 'h', NULL);
+INSERT INTO task_ranges VALUES (x'019b76da8c007000800000000000000a', 1, 0, 117);
+INSERT INTO events VALUES (1, 1767225600000, 'job.status', x'019b76da8c007000800000000000000a', 1,
+  '{"status":"pending"}');
+INSERT INTO cluster_metrics VALUES (1, 1767225600000, '{"n_workers":4}');
+PRAGMA user_version=1;
+)sql";
+
+void make_file_of_version_1(const std::filesystem::path& folder) {
+  auto db = Database::open(folder / "store.db", Database::Mode::kWrite);
+  ASSERT_TRUE(db);
+  const auto made = db->run(kFileOfVersion1);
+  ASSERT_TRUE(made) << made.error().message;
+}
+
+TEST(SqliteStore, ReadsAFileOfVersion1) {
+  const FolderForTests folder;
+  make_file_of_version_1(folder.path());
+  LoopForTests loop;
+  auto store = open_or_fail(folder.path(), loop);
+  ASSERT_TRUE(store);
+  EXPECT_EQ(store->next_epoch(), 42u);
+  const auto jobs = store->unfinished_jobs();
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].sequence, 7u);
+  EXPECT_EQ(jobs[0].spec.parameters["column"], "expression");
+  EXPECT_EQ(jobs[0].state.progress, 12.5);
+  EXPECT_EQ(store->finished_tasks(jobs[0].spec.id).at(0).last, 117u);
+  EXPECT_EQ(store->find_key("ada", "k")->first, jobs[0].spec.id);
+  EXPECT_EQ(store->last_event_seq(jobs[0].spec.id), 1u);
+  JobFilter filter;
+  filter.dataset_id = "my_dataset";
+  filter.status = JobStatus::kRunning;
+  EXPECT_EQ(store->list_jobs(filter).second, 1u);
+}
+
+TEST(Migrations, CopyTheFileBeforeTheFirstStep) {
+  const FolderForTests folder;
+  make_file_of_version_1(folder.path());
+  auto db = Database::open(folder.path() / "store.db", Database::Mode::kWrite);
+  ASSERT_TRUE(db);
+  const std::vector<Migration> steps{
+      store_migrations()[0],
+      {2, "ALTER TABLE settings ADD COLUMN changed_at INTEGER; UPDATE counters SET value = 50;"},
+      {3, "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;"}};
+  const auto migrated = migrate(*db, steps);
+  ASSERT_TRUE(migrated) << migrated.error().message;
+  EXPECT_EQ(db->integer("PRAGMA user_version"), 3);
+  EXPECT_EQ(db->integer("SELECT value FROM counters"), 50);
+  EXPECT_EQ(db->integer("SELECT count(*) FROM later"), 0);
+
+  auto copy = Database::open(folder.path() / "store.v1.bak", Database::Mode::kPlain);
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(copy->integer("PRAGMA user_version"), 1);
+  EXPECT_EQ(copy->integer("SELECT value FROM counters"), 41);
+  EXPECT_EQ(copy->integer("SELECT count(*) FROM processing_jobs"), 1);
+}
+
+TEST(Migrations, AStepThatFailsLeavesTheVersionBefore) {
+  const FolderForTests folder;
+  make_file_of_version_1(folder.path());
+  auto db = Database::open(folder.path() / "store.db", Database::Mode::kWrite);
+  const std::vector<Migration> steps{
+      store_migrations()[0],
+      {2, "UPDATE counters SET value = 50; INSERT INTO nowhere VALUES (1);"}};
+  EXPECT_FALSE(migrate(*db, steps));
+  EXPECT_EQ(db->integer("PRAGMA user_version"), 1);
+  EXPECT_EQ(db->integer("SELECT value FROM counters"), 41);
+  ASSERT_TRUE(migrate(*db, store_migrations()));
+}
+
+TEST(SqliteStore, RecordsHaveTheColumnsOfTheContract) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  auto store = open_or_fail(folder.path(), loop);
+  auto job = job_number(1);
+  job.state.status = JobStatus::kFailed;
+  job.state.error = Json{{"detail", "no column"}};
+  store->insert_job(job, "", "", {});
+  store->append_metrics(5, {{"n_workers", 4}, {"total_memory_bytes", 8'000'000'000}});
+  settle(loop, *store);
+  EXPECT_EQ(
+      number_in(folder.path(),
+                "SELECT count(*) FROM processing_jobs JOIN job_documents ON job = id WHERE "
+                "type = 'table' AND dataset_id = 'my_dataset' AND operation = 'aggregate' AND "
+                "parameters LIKE '%expression%' AND priority = 2 AND status = 'failed' AND "
+                "progress = 0 AND result IS NULL AND error_message = 'no column' AND "
+                "n_workers IS NULL AND memory_per_worker IS NULL AND created_at > 0 AND "
+                "started_at IS NULL AND completed_at IS NULL"),
+      1);
+  EXPECT_EQ(
+      number_in(folder.path(),
+                "SELECT count(*) FROM cluster_metrics WHERE timestamp = 5 AND n_workers = 4 "
+                "AND total_memory = 8000000000 AND used_memory IS NULL AND total_cores IS NULL "
+                "AND used_cores IS NULL AND active_tasks IS NULL AND queued_tasks IS NULL AND "
+                "metrics_data IS NULL"),
+      1);
+}
+
+TEST(Retention, KeepsTheNewestEventsAndTheNumbersOfEachJob) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  SqliteStoreOptions options;
+  options.retention.events = 100;
+  auto store = open_or_fail(folder.path(), loop, options);
+  const auto early = job_number(1);
+  store->insert_job(early, "", "", {});
+  store->append_events({event_number(1, early.spec.id, 1), event_number(2, early.spec.id, 2)}, {});
+  for (std::uint64_t id = 3; id <= 5000; ++id) store->append_events({event_number(id)}, {});
+  settle(loop, *store);
+  ASSERT_TRUE(comes_true([&] { return store->first_event_id() == 4901; }));
+  EXPECT_EQ(store->last_event_id(), 5000u);
+  EXPECT_EQ(store->events(0, {}, 1000).size(), 100u);
+  EXPECT_EQ(store->last_event_seq(early.spec.id), 2u);
+}
+
+TEST(Retention, RemovesTheOldestEndedJobsWithAllTheyHave) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  SqliteStoreOptions options;
+  options.retention.jobs = 20;
+  auto store = open_or_fail(folder.path(), loop, options);
+  for (std::uint64_t n = 1; n <= 100; ++n) {
+    auto job = job_number(n);
+    job.spec.tags = {"t"};
+    job.state.status = n <= 2 ? JobStatus::kPending : JobStatus::kCompleted;
+    store->insert_job(job, "key-" + std::to_string(n), "", {});
+  }
+  settle(loop, *store);
+  ASSERT_TRUE(comes_true([&] { return store->count_jobs() == 20; }));
+  EXPECT_TRUE(store->job(job_number(1).spec.id));  // still to be done
+  EXPECT_FALSE(store->job(job_number(3).spec.id));
+  EXPECT_FALSE(store->find_key("ada", "key-3"));
+  EXPECT_TRUE(store->find_key("ada", "key-100"));
+  EXPECT_EQ(number_in(folder.path(), "SELECT count(*) FROM job_documents"), 20);
+  EXPECT_EQ(number_in(folder.path(), "SELECT count(*) FROM job_labels"), 40);
+}
+
+TEST(Retention, AKeyGoesSomeTimeAfterItsJobsEnd) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  auto store = open_or_fail(folder.path(), loop);
+  constexpr WallTime kDay = 24LL * 3600 * 1000;
+  const WallTime now = wall_now();
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    auto job = job_number(n);
+    store->insert_job(job, "key-" + std::to_string(n), "", {});
+    if (n == 3) continue;
+    job.state.status = JobStatus::kCompleted;
+    job.state.completed_at = n == 1 ? now - 8 * kDay : now - 6 * kDay;
+    store->update_job(job.spec.id, job.state, {});
+  }
+  settle(loop, *store);
+  ASSERT_TRUE(comes_true([&] { return !store->find_key("ada", "key-1"); }));
+  EXPECT_TRUE(store->find_key("ada", "key-2"));
+  EXPECT_TRUE(store->find_key("ada", "key-3"));
+}
+
+TEST(Retention, GoesOnWhenTheWriterIsNeverIdle) {
+  const FolderForTests folder;
+  LoopForTests loop;
+  SqliteStoreOptions options;
+  options.retention.events = 100;
+  auto store = open_or_fail(folder.path(), loop, options);
+  for (std::uint64_t id = 1; id <= 150; ++id) store->append_events({event_number(id)}, {});
+  ASSERT_TRUE(comes_true([&] {
+    settle(loop, *store);
+    return store->first_event_id() == 51;
+  }));
+}
+
+// A service that stores jobs and tells of each on a pipe as soon as it may, until it is killed.
+[[noreturn]] void write_until_killed(const std::filesystem::path& folder, int tell) {
+  LoopForTests loop;
+  auto opened = open_sqlite_store(folder, loop.post());
+  if (!opened) ::_exit(1);
+  auto store = std::move(*opened);
+  const std::uint64_t first = store->last_sequence() + 1;
+  std::uint64_t told = first - 1;
+  for (std::uint64_t n = first;; ++n) {
+    store->insert_job(job_number(n), "key-" + std::to_string(n), "h", {});
+    store->append_events({event_number(n, job_number(n).spec.id, 1)},
+                         [&told, n, tell](auto status) {
+                           if (!status) ::_exit(2);
+                           told = n;
+                           if (::write(tell, &n, sizeof n) != sizeof n) ::_exit(3);
+                         });
+    store->record_tasks(job_number(1).spec.id,
+                        {{0, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(n)}});
+    if (!loop.run_until([&] { return told + 20 >= n; })) ::_exit(4);
+  }
+}
+
+TEST(SqliteStore, KillNineLosesNothingThatWasTold) {
+  const FolderForTests folder;
+  std::uint64_t last_told = 0;
+  for (int round = 0; round < 5; ++round) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::close(ends[0]);
+      write_until_killed(folder.path(), ends[1]);
+    }
+    ::close(ends[1]);
+    const std::uint64_t enough = last_told + 40 + 13 * static_cast<std::uint64_t>(round);
+    std::uint64_t told = 0;
+    while (told < enough && ::read(ends[0], &told, sizeof told) == sizeof told) last_told = told;
+    ::kill(child, SIGKILL);
+    while (::read(ends[0], &told, sizeof told) == sizeof told) last_told = told;
+    ::close(ends[0]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child left with " << WEXITSTATUS(status);
+    ASSERT_GE(last_told, enough);
+
+    LoopForTests loop;
+    auto store = open_or_fail(folder.path(), loop);
+    ASSERT_TRUE(store);
+    const std::uint64_t last = store->last_event_id();
+    EXPECT_GE(last, last_told);
+    EXPECT_EQ(store->count_jobs(), last);  // a job and its event are in one commit
+    EXPECT_EQ(store->events(0, {}, 1'000'000).size(), last);
+    for (std::uint64_t n = 1; n <= last_told; ++n) {
+      ASSERT_TRUE(store->job(job_number(n).spec.id)) << n;
+      ASSERT_TRUE(store->find_key("ada", "key-" + std::to_string(n)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polysome

@@ -35,7 +35,10 @@ def nothing(_):
 
 def dask():
     from distributed import Client, LocalCluster
-    with LocalCluster(n_workers=options.workers, threads_per_worker=options.threads, dashboard_address=None) as cluster, Client(cluster) as client:
+
+    with LocalCluster(
+        n_workers=options.workers, threads_per_worker=options.threads, dashboard_address=None
+    ) as cluster, Client(cluster) as client:
         client.gather(client.map(nothing, range(1000), pure=False))
         began = time.perf_counter()
         client.gather(client.map(nothing, range(options.tasks), pure=False))
@@ -44,6 +47,7 @@ def dask():
 
 def ray():
     import ray as engine
+
     engine.init(num_cpus=options.workers * options.threads, include_dashboard=False, logging_level="ERROR")
     remote = engine.remote(nothing)
     engine.get([remote.remote(i) for i in range(1000)])
@@ -62,8 +66,16 @@ def main():
         except ImportError as missing:
             print(f"{name} is left out: {missing}", file=sys.stderr)
             continue
-        rows.append({"engine": name, "tasks": options.tasks, "processes": options.workers, "threads": options.threads,
-                     "seconds": round(seconds, 3), "tasks_per_second": round(options.tasks / seconds)})
+        rows.append(
+            {
+                "engine": name,
+                "tasks": options.tasks,
+                "processes": options.workers,
+                "threads": options.threads,
+                "seconds": round(seconds, 3),
+                "tasks_per_second": round(options.tasks / seconds),
+            }
+        )
     for row in rows:
         row["ratio"] = round(rows[0]["tasks_per_second"] / row["tasks_per_second"], 1)
     report("noop_rate", rows)

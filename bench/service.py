@@ -29,9 +29,23 @@ class Service:
         data.mkdir()
         self.log = open(pathlib.Path(folder, "service.log"), "wb")
         self.process = subprocess.Popen(
-            [str(PROGRAM), "serve", "--port", str(self.port), "--dashboard-port", "0", "--data-dir", str(data),
-             "--state-dir", str(pathlib.Path(folder, "state")), *arguments],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            [
+                str(PROGRAM),
+                "serve",
+                "--port",
+                str(self.port),
+                "--dashboard-port",
+                "0",
+                "--data-dir",
+                str(data),
+                "--state-dir",
+                str(pathlib.Path(folder, "state")),
+                *arguments,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+        )
         self.http = requests.Session()
         self.http.trust_env = False
         end = time.monotonic() + 60
@@ -44,18 +58,29 @@ class Service:
             time.sleep(0.02)
 
     def call(self, method, path, body=None):
-        answer = self.http.request(method, f"http://127.0.0.1:{self.port}{API}/{path}", json=body, timeout=300)
+        answer = self.http.request(
+            method, f"http://127.0.0.1:{self.port}{API}/{path}", json=body, timeout=300
+        )
         if answer.status_code != 200:
             raise SystemExit(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
     def start_cluster(self, n_workers, threads):
-        self.call("POST", "cluster/start?wait=60", {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": "1GB"})
-        while len([w for w in self.call("GET", "cluster/status")["workers"] if w["status"] == "idle"]) < n_workers:
+        self.call(
+            "POST",
+            "cluster/start?wait=60",
+            {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": "1GB"},
+        )
+        while (
+            len([w for w in self.call("GET", "cluster/status")["workers"] if w["status"] == "idle"])
+            < n_workers
+        ):
             time.sleep(0.05)
 
     def submit(self, operation, parameters, **more):
-        return self.call("POST", "jobs/submit", {"operation": operation, "parameters": parameters, **more})["job_id"]
+        return self.call("POST", "jobs/submit", {"operation": operation, "parameters": parameters, **more})[
+            "job_id"
+        ]
 
     def wait(self, job):
         while True:
@@ -88,16 +113,29 @@ def quantile(values, q):
 
 def latencies(values):
     """Milliseconds of a list of seconds."""
-    return {"n": len(values), "p50_ms": round(quantile(values, 0.5) * 1e3, 3), "p99_ms": round(quantile(values, 0.99) * 1e3, 3),
-            "max_ms": round(max(values) * 1e3, 3)}
+    return {
+        "n": len(values),
+        "p50_ms": round(quantile(values, 0.5) * 1e3, 3),
+        "p99_ms": round(quantile(values, 0.99) * 1e3, 3),
+        "max_ms": round(max(values) * 1e3, 3),
+    }
 
 
 def report(name, rows):
     """`rows`: list of dicts with the same keys."""
     machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()}
     columns = list(rows[0])
-    cells = [columns] + [[f"{r[c]:,.3f}".rstrip("0").rstrip(".") if isinstance(r[c], float) else str(r[c]) for c in columns] for r in rows]
+    cells = [columns] + [
+        [f"{r[c]:,.3f}".rstrip("0").rstrip(".") if isinstance(r[c], float) else str(r[c]) for c in columns]
+        for r in rows
+    ]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
-        print("  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths))), file=sys.stderr)
+        print(
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths))
+            ),
+            file=sys.stderr,
+        )
     print(json.dumps({"benchmark": name, "machine": machine, "results": rows}))

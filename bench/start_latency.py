@@ -32,5 +32,11 @@ with service() as polysome:
         status = polysome.wait(job)
         ends.append(time.perf_counter() - began)
         starts.append(moment(status["started_at"]) - moment(status["created_at"]))
-    report("start_latency", [{"what": "submit answered", **latencies(submits)}, {"what": "first task started", **latencies(starts)},
-                             {"what": "job completed and known", **latencies(ends)}])
+    report(
+        "start_latency",
+        [
+            {"what": "submit answered", **latencies(submits)},
+            {"what": "first task started", **latencies(starts)},
+            {"what": "job completed and known", **latencies(ends)},
+        ],
+    )

@@ -34,6 +34,11 @@ with service() as polysome:
         began = time.perf_counter()
         polysome.call("GET", "jobs/list?limit=100")
         lists.append(time.perf_counter() - began)
-    report("submit_status", [{"what": "submit", "jobs_stored": options.jobs, **latencies(submits[-options.samples:])},
-                             {"what": "status", "jobs_stored": len(jobs), **latencies(statuses)},
-                             {"what": "list of 100", "jobs_stored": len(jobs), **latencies(lists)}])
+    report(
+        "submit_status",
+        [
+            {"what": "submit", "jobs_stored": options.jobs, **latencies(submits[-options.samples :])},
+            {"what": "status", "jobs_stored": len(jobs), **latencies(statuses)},
+            {"what": "list of 100", "jobs_stored": len(jobs), **latencies(lists)},
+        ],
+    )

@@ -27,8 +27,10 @@ ARROWS = {
 }
 DUCKDB_ROOMS = {"kernels", "data", "plan", "operations", "worker"}
 # The core takes time, ids and seeds as arguments: these headers would let something else in.
-IMPURE = re.compile(r"^(thread|mutex|shared_mutex|condition_variable|future|fstream|iostream|filesystem"
-                    r"|unistd\.h|sys/.*|boost/asio.*|spdlog/.*|base/(log|files)\.h)$")
+IMPURE = re.compile(
+    r"^(thread|mutex|shared_mutex|condition_variable|future|fstream|iostream|filesystem"
+    r"|unistd\.h|sys/.*|boost/asio.*|spdlog/.*|base/(log|files)\.h)$"
+)
 IMPURE_CALL = re.compile(r"_clock::now\b|\brandom_device\b|\bwall_now\b|\bmono_now\b")
 MOST_LINES, SOFT_SOURCE, SOFT_HEADER = 600, 400, 200
 BAD_STEMS = {"utils", "util", "common", "helpers", "helper", "types", "misc"}
@@ -46,7 +48,7 @@ def check_source(path):
         errors.append(f"{where}: no room \"{room}\"; the rooms are {', '.join(ARROWS)}")
         return
     if path.stem in BAD_STEMS:
-        errors.append(f"{where}: name the file after what it holds, not \"{path.stem}\"")
+        errors.append(f'{where}: name the file after what it holds, not "{path.stem}"')
     lines = path.read_text(encoding="utf-8").splitlines()
     header = path.suffix == ".h"
     if len(lines) > MOST_LINES:
@@ -77,15 +79,21 @@ def check_words(path):
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         match = UNFINISHED.search(line)
         if match:
-            errors.append(f"{path.relative_to(ROOT)}:{number}: \"{match.group(0)}\": finish it, or say it in a document")
+            errors.append(
+                f'{path.relative_to(ROOT)}:{number}: "{match.group(0)}": finish it, or say it in a document'
+            )
 
 
 def main():
     sources = sorted(p for p in SRC.rglob("*") if p.suffix in {".h", ".cc"})
     for path in sources:
         check_source(path)
-    others = [p for folder in ("scripts", "bench", "tests", "cmake", ".ci")
-              for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    others = [
+        p
+        for folder in ("scripts", "bench", "tests", "cmake", ".ci")
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    ]
     for path in sources + sorted(others):
         check_words(path)
     for text in warnings:

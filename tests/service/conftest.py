@@ -11,7 +11,9 @@ from polysome_service import PROGRAM, ROOT, Service
 
 def pytest_sessionstart(session):
     if not PROGRAM.exists():
-        pytest.exit(f"{PROGRAM} is not there: run scripts/setup.sh first, or set POLYSOME_BUILD", returncode=4)
+        pytest.exit(
+            f"{PROGRAM} is not there: run scripts/setup.sh first, or set POLYSOME_BUILD", returncode=4
+        )
 
 
 @pytest.fixture

@@ -44,8 +44,11 @@ def free_port():
 
 def clean_environment():
     """The caller's environment without settings that would change what a test sees."""
-    return {k: v for k, v in os.environ.items()
-            if not k.startswith(("POLYSOME_", "DASK_")) and k not in ("STATE_DIRECTORY", "NO_COLOR")}
+    return {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("POLYSOME_", "DASK_")) and k not in ("STATE_DIRECTORY", "NO_COLOR")
+    }
 
 
 def processes():
@@ -101,8 +104,14 @@ class Service:
         for folder in self.data_dirs:
             command += ["--data-dir", folder]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([str(c) for c in (*command, *self.arguments, *more)], cwd=self.folder,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+            self.process = subprocess.Popen(
+                [str(c) for c in (*command, *self.arguments, *more)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+            )
         until(self.ready, "the service to be ready")
         return self
 
@@ -178,7 +187,9 @@ class Service:
         if body is not None:
             arguments["json"] = body
         answer = self.request(method, path, **arguments)
-        assert answer.status_code == status, f"{method} {path} {body}: {answer.status_code} {answer.text[:2000]}"
+        assert (
+            answer.status_code == status
+        ), f"{method} {path} {body}: {answer.status_code} {answer.text[:2000]}"
         assert answer.headers["content-type"].startswith("application/problem+json"), answer.headers
         problem = answer.json()
         for field in ("type", "title", "status", "detail"):
@@ -188,18 +199,26 @@ class Service:
 
     # ---- cluster ----
     def start_cluster(self, n_workers=2, threads=2, memory="1GB"):
-        self.post("cluster/start?wait=60", {"n_workers": n_workers, "threads_per_worker": threads,
-                                            "memory_limit": memory})
+        self.post(
+            "cluster/start?wait=60",
+            {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": memory},
+        )
         return until(lambda: self.cluster_with(n_workers), f"a cluster of {n_workers} workers")
 
     def cluster_with(self, n_workers):
         cluster = self.get("cluster/status")
         up = [w for w in cluster["workers"] if w["status"] in ("idle", "busy") and w["pid"]]
-        return cluster if cluster["status"] == "running" and len(up) == len(cluster["workers"]) == n_workers else None
+        return (
+            cluster
+            if cluster["status"] == "running" and len(up) == len(cluster["workers"]) == n_workers
+            else None
+        )
 
     def slots(self, worker_pid):
         """pids of the slot processes of a worker."""
-        return sorted(pid for pid, (ppid, _, state) in processes().items() if ppid == worker_pid and state != "Z")
+        return sorted(
+            pid for pid, (ppid, _, state) in processes().items() if ppid == worker_pid and state != "Z"
+        )
 
     # ---- jobs ----
     def submit(self, operation, dataset=None, parameters=None, **more):
@@ -217,11 +236,15 @@ class Service:
             status = self.get(f"jobs/{job_id}/status?wait=10")
             if status["status"] in FINAL:
                 return status
-            assert time.monotonic() < end, f"job {job_id} still {status['status']} after {seconds * PATIENCE:.0f} s: {status}"
+            assert (
+                time.monotonic() < end
+            ), f"job {job_id} still {status['status']} after {seconds * PATIENCE:.0f} s: {status}"
 
     def complete(self, job_id, seconds=180):
         status = self.wait(job_id, seconds)
-        assert status["status"] == "completed", f"{status['error']}\n{status['attempts']}\n{self.log()[-3000:]}"
+        assert (
+            status["status"] == "completed"
+        ), f"{status['error']}\n{status['attempts']}\n{self.log()[-3000:]}"
         return status
 
     def run(self, operation, dataset=None, parameters=None, **more):
@@ -231,7 +254,10 @@ class Service:
         """All rows of the job's result table, page by page."""
         found, token = [], None
         while True:
-            page = self.get(f"jobs/{job_id}/result", params={**query, "limit": 1000, **({"page_token": token} if token else {})})
+            page = self.get(
+                f"jobs/{job_id}/result",
+                params={**query, "limit": 1000, **({"page_token": token} if token else {})},
+            )
             found += page["rows"]
             token = page["next_page_token"]
             if not token:

@@ -18,14 +18,16 @@ def expression_table(rows=4000, seed=7):
     expression = rng.normal(1.0, 2.0, rows) * magnitude
     expression[rng.random(rows) < 0.05] = np.nan
     condition = rng.choice(np.array(["control", "treated", "treated, late", 'so "called"']), rows)
-    table = pd.DataFrame({
-        "sample": [f"S{i:03d}" for i in rng.integers(0, 40, rows)],
-        "gene": [f"GENE{i}" for i in rng.integers(0, 60, rows)],
-        "condition": condition.astype(object),
-        "batch": rng.integers(1, 4, rows),
-        "count": rng.integers(0, 5000, rows),
-        "expression": expression,
-    })
+    table = pd.DataFrame(
+        {
+            "sample": [f"S{i:03d}" for i in rng.integers(0, 40, rows)],
+            "gene": [f"GENE{i}" for i in rng.integers(0, 60, rows)],
+            "condition": condition.astype(object),
+            "batch": rng.integers(1, 4, rows),
+            "count": rng.integers(0, 5000, rows),
+            "expression": expression,
+        }
+    )
     table.loc[rng.random(rows) < 0.02, "condition"] = None
     return table
 
@@ -44,8 +46,10 @@ def csv_text(table, separator=","):
 
 def records(table):
     for row in table.itertuples(index=False):
-        yield {name: (None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value)
-               for name, value in zip(table.columns, row)}
+        yield {
+            name: (None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value)
+            for name, value in zip(table.columns, row)
+        }
 
 
 def write(table, path):
@@ -54,7 +58,9 @@ def write(table, path):
     compression = endings[-1] if endings[-1] in ("gz", "zst") else None
     kind = endings[0]
     if kind == "parquet":
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, row_group_size=max(1, len(table) // 60))
+        pq.write_table(
+            pa.Table.from_pandas(table, preserve_index=False), path, row_group_size=max(1, len(table) // 60)
+        )
         return path
     if kind in ("csv", "tsv"):
         text = csv_text(table, "," if kind == "csv" else "\t")

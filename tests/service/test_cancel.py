@@ -32,7 +32,9 @@ def test_sleeping_tasks_stop_within_a_second(service):
 
 def test_a_running_query_stops_within_a_second(service):
     rng = np.random.default_rng(1)
-    pd.DataFrame({"a": rng.integers(0, 3000, 3000), "b": rng.normal(size=3000)}).to_csv(service.data / "cross.csv", index=False)
+    pd.DataFrame({"a": rng.integers(0, 3000, 3000), "b": rng.normal(size=3000)}).to_csv(
+        service.data / "cross.csv", index=False
+    )
     service.start_cluster(1, 1)
     # A product of 3,000^3 rows: hours of work for one thread.
     query = "SELECT count(*) AS n FROM {table} x, {table} y, {table} z WHERE x.b * y.b > z.b + 100"

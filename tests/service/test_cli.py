@@ -20,9 +20,18 @@ def run(*arguments, expect=DONE, url=None, cwd=None, seconds=120, **environment)
     env = {**clean_environment(), **environment}
     if url:
         env["POLYSOME_URL"] = url
-    done = subprocess.run([str(PROGRAM), *[str(a) for a in arguments]], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env=env, cwd=cwd, timeout=seconds * PATIENCE)
-    assert done.returncode == expect, f"{arguments}: exit {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
+    done = subprocess.run(
+        [str(PROGRAM), *[str(a) for a in arguments]],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=env,
+        cwd=cwd,
+        timeout=seconds * PATIENCE,
+    )
+    assert (
+        done.returncode == expect
+    ), f"{arguments}: exit {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
     assert "\x1b" not in done.stdout + done.stderr, "no colours into a pipe"
     return done
 
@@ -40,8 +49,21 @@ def cli(shared_service):
 
 @pytest.fixture(scope="module")
 def done_job(cli):
-    printed = cli("submit", "aggregate", "my_dataset", "column=expression", "operation=mean,max", "--wait", "--priority", "HIGH")
-    return printed.stdout.split()[0] if printed.stdout.strip() else cli.service.get("jobs/list")["jobs"][0]["job_id"]
+    printed = cli(
+        "submit",
+        "aggregate",
+        "my_dataset",
+        "column=expression",
+        "operation=mean,max",
+        "--wait",
+        "--priority",
+        "HIGH",
+    )
+    return (
+        printed.stdout.split()[0]
+        if printed.stdout.strip()
+        else cli.service.get("jobs/list")["jobs"][0]["job_id"]
+    )
 
 
 def test_version_and_help():
@@ -58,9 +80,21 @@ def test_submit_into_a_pipe_prints_the_id_alone(cli):
 
 
 def test_typed_parameters(cli):
-    job = cli("submit", "aggregate", "my_dataset", "columns=expression,count", "operation=mean,quantile", "q:=[0.25,0.5]", "where=batch = 2").stdout.strip()
+    job = cli(
+        "submit",
+        "aggregate",
+        "my_dataset",
+        "columns=expression,count",
+        "operation=mean,quantile",
+        "q:=[0.25,0.5]",
+        "where=batch = 2",
+    ).stdout.strip()
     parameters = cli.service.complete(job)["parameters"]
-    assert parameters["columns"] == ["expression", "count"] and parameters["operation"] == ["mean", "quantile"] and parameters["q"] == [0.25, 0.5]
+    assert (
+        parameters["columns"] == ["expression", "count"]
+        and parameters["operation"] == ["mean", "quantile"]
+        and parameters["q"] == [0.25, 0.5]
+    )
 
 
 def test_status_list_and_queue(cli, done_job):
@@ -80,7 +114,9 @@ def test_result_into_a_pipe_is_csv(cli, done_job):
     rows = list(csv.DictReader(io.StringIO(cli("result", done_job).stdout)))
     values = cli.service.table["expression"]
     assert rows[0]["column"] == "expression"
-    np.testing.assert_allclose([float(rows[0]["mean"]), float(rows[0]["max"])], [values.mean(), values.max()], rtol=1e-10)
+    np.testing.assert_allclose(
+        [float(rows[0]["mean"]), float(rows[0]["max"])], [values.mean(), values.max()], rtol=1e-10
+    )
     assert json.loads(cli("result", done_job, "-o", "json").stdout)
     assert cli("result", "last", "-o", "ndjson").returncode == DONE
 
@@ -99,7 +135,9 @@ def test_exit_codes(cli):
 
 
 def test_errors_say_what_to_do_next(cli):
-    problem = cli("submit", "aggregate", "my_datset", "column=expression", "operation=mean", expect=USAGE).stderr
+    problem = cli(
+        "submit", "aggregate", "my_datset", "column=expression", "operation=mean", expect=USAGE
+    ).stderr
     assert '"my_dataset"' in problem and "polysome load" in problem
     unreachable = run("list", url=f"http://localhost:{free_port()}", expect=UNREACHABLE).stderr
     assert "serve" in unreachable
@@ -110,7 +148,9 @@ def test_watch_follows_to_the_end_and_detaches(cli):
     cli("watch", job)
     slow = cli("submit", "noop", "tasks=1", "sleep_ms=60000").stdout.strip()
     env = {**clean_environment(), "POLYSOME_URL": f"http://localhost:{cli.service.port}"}
-    watching = subprocess.Popen([str(PROGRAM), "watch", slow], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watching = subprocess.Popen(
+        [str(PROGRAM), "watch", slow], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     until(lambda: cli.service.status(slow)["phase"] == "running", "the job to run")
     time.sleep(0.5)  # the signal must meet it watching, not starting
     watching.send_signal(signal.SIGINT)
@@ -140,12 +180,23 @@ def folder(tmp_path):
 
 
 def test_run_needs_no_service(folder):
-    printed = run("run", "aggregate", "my_dataset.csv", "columns=expression,count", "operation=mean,std", "--workers", "2", cwd=folder).stdout
+    printed = run(
+        "run",
+        "aggregate",
+        "my_dataset.csv",
+        "columns=expression,count",
+        "operation=mean,std",
+        "--workers",
+        "2",
+        cwd=folder,
+    ).stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
     table = tables.expression_table()
     for row in rows:
         values = table[row["column"]]
-        np.testing.assert_allclose([float(row["mean"]), float(row["std"])], [values.mean(), values.std()], rtol=1e-10)
+        np.testing.assert_allclose(
+            [float(row["mean"]), float(row["std"])], [values.mean(), values.std()], rtol=1e-10
+        )
     assert len(rows) == 2
     assert not list((folder / ".polysome").glob("*")) if (folder / ".polysome").exists() else True
 
@@ -158,31 +209,48 @@ def test_run_writes_a_file(folder):
 
 def test_run_exit_codes(folder):
     run("run", "aggregate", "nothing.csv", "column=a", "operation=mean", cwd=folder, expect=USAGE)
-    wrong = run("run", "aggregate", "my_dataset.csv", "column=expresion", "operation=mean", cwd=folder, expect=FAILED)
+    wrong = run(
+        "run", "aggregate", "my_dataset.csv", "column=expresion", "operation=mean", cwd=folder, expect=FAILED
+    )
     assert "expression" in wrong.stderr
 
 
 def test_run_stops_on_ctrl_c_within_seconds_and_resumes(folder):
     # Each task stays below a second, so some are finished when the signal comes.
     command = [str(PROGRAM), "run", "noop", "tasks=40", "sleep_ms=300", "--workers", "1"]
-    started = subprocess.Popen(command, cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(2.5 * PATIENCE)  # some tasks' time; whether any finished is not relied on
     began = time.monotonic()
     started.send_signal(signal.SIGINT)
     _, problem = started.communicate(timeout=60 * PATIENCE)
     assert started.returncode == CANCELLED, problem
     assert time.monotonic() - began < 6 * PATIENCE, "within 5 s"
-    again = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=120 * PATIENCE)
+    again = subprocess.run(
+        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=120 * PATIENCE
+    )
     assert again.returncode == DONE, again.stderr
 
 
 def test_settings_come_from_environment_and_are_checked(make_service):
-    service = make_service(environment={"DASK_N_WORKERS": "3", "DASK_THREADS_PER_WORKER": "1", "DASK_MEMORY_LIMIT": "700MB"})
+    service = make_service(
+        environment={"DASK_N_WORKERS": "3", "DASK_THREADS_PER_WORKER": "1", "DASK_MEMORY_LIMIT": "700MB"}
+    )
     service.start()
     service.post("cluster/start?wait=60")
     cluster = until(lambda: service.cluster_with(3), "3 workers, as the environment says")
     assert cluster["total_cores"] == 3 and cluster["workers"][0]["memory_limit_bytes"] == 700_000_000
-    flags = make_service("flags", environment={"DASK_N_WORKERS": "3", "POLYSOME_N_WORKERS": "2"}, arguments=["--n-workers", "1", "--autostart"])
+    flags = make_service(
+        "flags",
+        environment={"DASK_N_WORKERS": "3", "POLYSOME_N_WORKERS": "2"},
+        arguments=["--n-workers", "1", "--autostart"],
+    )
     flags.start()
     until(lambda: flags.cluster_with(1), "1 worker: a flag wins over the environment")
     bad = make_service("bad", environment={"DASK_N_WORKERS": "many"})

@@ -86,9 +86,14 @@ def test_scale_cluster(service):
 
 @pytest.mark.smoke
 def test_job_submission(service):
-    body = {"operation": "aggregate", "dataset_id": "my_dataset",
-            "parameters": {"column": "expression", "operation": "mean"},
-            "priority": "HIGH", "max_memory_gb": 4.0, "max_cores": 4}
+    body = {
+        "operation": "aggregate",
+        "dataset_id": "my_dataset",
+        "parameters": {"column": "expression", "operation": "mean"},
+        "priority": "HIGH",
+        "max_memory_gb": 4.0,
+        "max_cores": 4,
+    }
     answer = service.request("POST", "jobs/submit", json=body)
     assert answer.status_code == 200, answer.text
     submitted = answer.json()
@@ -107,14 +112,21 @@ def test_job_submission(service):
     assert '"my_dataset"' in column["detail"] and column["errors"][0]["pointer"] == "/dataset_id"
     operation = service.refused("POST", "jobs/submit", 422, {**body, "operation": "agregate"})
     assert "aggregate" in operation["detail"]
-    average = service.request("POST", "jobs/submit", json={**body, "parameters": {"column": "expression", "operation": "average"}})
+    average = service.request(
+        "POST", "jobs/submit", json={**body, "parameters": {"column": "expression", "operation": "average"}}
+    )
     assert average.status_code == 200, "average is another tool's name for mean"
     service.refused("POST", "jobs/submit", 422, {**body, "priority": 5})
 
-    keyed = [service.request("POST", "jobs/submit", json=body, headers={"Idempotency-Key": "one"}) for _ in range(2)]
+    keyed = [
+        service.request("POST", "jobs/submit", json=body, headers={"Idempotency-Key": "one"})
+        for _ in range(2)
+    ]
     assert keyed[0].json()["job_id"] == keyed[1].json()["job_id"] != job
     assert keyed[1].headers["idempotency-replayed"] == "true"
-    service.refused("POST", "jobs/submit", 422, {**body, "priority": "LOW"}, headers={"Idempotency-Key": "one"})
+    service.refused(
+        "POST", "jobs/submit", 422, {**body, "priority": "LOW"}, headers={"Idempotency-Key": "one"}
+    )
 
 
 def test_priority_scheduling(service):
@@ -147,7 +159,11 @@ def test_job_cancellation(service):
     until(lambda: service.get("cluster/status")["used_cores"] == 0, "the tasks to stop")
     assert service.post(f"jobs/{job}/cancel")["status"] == "cancelled", "cancel is idempotent"
 
-    waiting = service.submit("noop", parameters={"tasks": 1}, depends_on=[service.submit("noop", parameters={"tasks": 1, "sleep_ms": 30_000})])
+    waiting = service.submit(
+        "noop",
+        parameters={"tasks": 1},
+        depends_on=[service.submit("noop", parameters={"tasks": 1, "sleep_ms": 30_000})],
+    )
     assert service.post(f"jobs/{waiting}/cancel")["status"] == "cancelled"
     done = service.run("noop", parameters={"tasks": 1})["job_id"]
     service.refused("POST", f"jobs/{done}/cancel", 409, {})
@@ -168,7 +184,9 @@ def test_task_retry(service):
     assert gaps == sorted(gaps)
 
     # What the caller got wrong is not tried again.
-    wrong = service.wait(service.submit("aggregate", "my_dataset", {"column": "expresion", "operation": "mean"}))
+    wrong = service.wait(
+        service.submit("aggregate", "my_dataset", {"column": "expresion", "operation": "mean"})
+    )
     assert wrong["status"] == "failed" and wrong["error"]["class"] == "user" and len(wrong["attempts"]) <= 1
     assert '"expression"' in wrong["error_message"]
 
@@ -214,7 +232,9 @@ def test_checkpointing(service):
 @pytest.mark.smoke
 def test_submit_and_complete_job(service):
     service.start_cluster(2, 1)
-    finished = service.run("aggregate", "my_dataset", {"column": "expression", "operation": "mean"}, partition_size="20kB")
+    finished = service.run(
+        "aggregate", "my_dataset", {"column": "expression", "operation": "mean"}, partition_size="20kB"
+    )
     assert finished["progress"] == 100 and finished["error"] is None
     assert finished["created_at"] <= finished["started_at"] <= finished["completed_at"]
     expected = np.nanmean(service.table["expression"])
@@ -228,18 +248,28 @@ def test_concurrent_jobs(service):
     service.start_cluster(2, 2)
     slow = [service.submit("noop", parameters={"tasks": 2, "sleep_ms": 1500}, max_cores=1) for _ in range(4)]
     until(lambda: service.get("queue/status")["running"] >= 4, "four jobs to run side by side")
-    jobs = {name: service.submit("aggregate", "my_dataset", {"column": name, "operation": "sum"}, partition_size="30kB")
-            for name in ("count", "batch", "expression")}
+    jobs = {
+        name: service.submit(
+            "aggregate", "my_dataset", {"column": name, "operation": "sum"}, partition_size="30kB"
+        )
+        for name in ("count", "batch", "expression")
+    }
     for name, job in jobs.items():
-        np.testing.assert_allclose(service.complete(job)["result"]["value"], np.nansum(service.table[name]), rtol=1e-10)
+        np.testing.assert_allclose(
+            service.complete(job)["result"]["value"], np.nansum(service.table[name]), rtol=1e-10
+        )
     for job in slow:
         service.complete(job)
 
 
 def test_worker_crash_recovery(service):
     cluster = service.start_cluster(2, 2)
-    expected = service.run("aggregate", "my_dataset", {"column": "expression", "operation": "sum"})["result"]["value"]
-    job = service.submit("aggregate", "my_dataset", {"column": "expression", "operation": "sum"}, partition_size="1kB")
+    expected = service.run("aggregate", "my_dataset", {"column": "expression", "operation": "sum"})["result"][
+        "value"
+    ]
+    job = service.submit(
+        "aggregate", "my_dataset", {"column": "expression", "operation": "sum"}, partition_size="1kB"
+    )
     victims = [w["pid"] for w in cluster["workers"]]
     killed = threading.Event()
 

@@ -17,8 +17,14 @@ def has(record, **kinds):
 
 @pytest.fixture(scope="module")
 def job(shared_service):
-    return shared_service.run("aggregate", "my_dataset", {"columns": ["expression", "count"], "operation": ["mean", "max"]},
-                              partition_size="40kB", name="shape", tags=["a", "b"])
+    return shared_service.run(
+        "aggregate",
+        "my_dataset",
+        {"columns": ["expression", "count"], "operation": ["mean", "max"]},
+        partition_size="40kB",
+        name="shape",
+        tags=["a", "b"],
+    )
 
 
 @pytest.mark.smoke
@@ -31,18 +37,53 @@ def test_root(shared_service):
 
 def test_cluster_status(shared_service):
     cluster = shared_service.get("cluster/status")
-    has(cluster, status=str, backend=str, n_workers=int, target_workers=int, total_cores=int, used_cores=int,
-        total_memory=str, total_memory_bytes=int, used_memory=str, used_memory_bytes=int, workers=list)
+    has(
+        cluster,
+        status=str,
+        backend=str,
+        n_workers=int,
+        target_workers=int,
+        total_cores=int,
+        used_cores=int,
+        total_memory=str,
+        total_memory_bytes=int,
+        used_memory=str,
+        used_memory_bytes=int,
+        workers=list,
+    )
     assert "dashboard_url" in cluster and len(cluster["workers"]) == 2
     for worker in cluster["workers"]:
-        has(worker, id=str, status=str, pid=int, host=str, threads=int, memory_limit=str, memory_limit_bytes=int,
-            memory_used=str, memory_used_bytes=int, cpu_percent=(int, float), running_tasks=(int, list), completed_tasks=int, failures=int, started_at=str)
+        has(
+            worker,
+            id=str,
+            status=str,
+            pid=int,
+            host=str,
+            threads=int,
+            memory_limit=str,
+            memory_limit_bytes=int,
+            memory_used=str,
+            memory_used_bytes=int,
+            cpu_percent=(int, float),
+            running_tasks=(int, list),
+            completed_tasks=int,
+            failures=int,
+            started_at=str,
+        )
         assert "excluded_until" in worker and TIME.match(worker["started_at"])
 
 
-@pytest.mark.parametrize("body,pointer", [({"n_workers": 0}, "/n_workers"), ({"n_workers": 33}, "/n_workers"), ({"nworkers": 2}, "/nworkers"),
-                                          ({"memory_limit": "2 lightyears"}, "/memory_limit"), ({"backend": "spark"}, "/backend"),
-                                          ({"threads_per_worker": 65}, "/threads_per_worker")])
+@pytest.mark.parametrize(
+    "body,pointer",
+    [
+        ({"n_workers": 0}, "/n_workers"),
+        ({"n_workers": 33}, "/n_workers"),
+        ({"nworkers": 2}, "/nworkers"),
+        ({"memory_limit": "2 lightyears"}, "/memory_limit"),
+        ({"backend": "spark"}, "/backend"),
+        ({"threads_per_worker": 65}, "/threads_per_worker"),
+    ],
+)
 def test_cluster_start_refuses(shared_service, body, pointer):
     problem = shared_service.refused("POST", "cluster/start", 422, body)
     assert pointer in [e["pointer"] for e in problem["errors"]]
@@ -51,10 +92,44 @@ def test_cluster_start_refuses(shared_service, body, pointer):
 @pytest.mark.smoke
 def test_job_status(shared_service, job):
     status = shared_service.status(job["job_id"])
-    has(status, id=str, job_id=str, type=str, dataset_id=str, dataset_ids=list, operation=str, parameters=dict, priority=int, priority_name=str,
-        status=str, phase=str, detail=str, progress=(int, float), result=dict, created_at=str, started_at=str, completed_at=str, stages=list,
-        attempts=list, resources=dict, user=str, name=str, tags=list, warnings=list, version=int)
-    for name in ("error_message", "n_workers", "memory_per_worker", "eta_seconds", "waiting_reason", "error", "output", "retry_of"):
+    has(
+        status,
+        id=str,
+        job_id=str,
+        type=str,
+        dataset_id=str,
+        dataset_ids=list,
+        operation=str,
+        parameters=dict,
+        priority=int,
+        priority_name=str,
+        status=str,
+        phase=str,
+        detail=str,
+        progress=(int, float),
+        result=dict,
+        created_at=str,
+        started_at=str,
+        completed_at=str,
+        stages=list,
+        attempts=list,
+        resources=dict,
+        user=str,
+        name=str,
+        tags=list,
+        warnings=list,
+        version=int,
+    )
+    for name in (
+        "error_message",
+        "n_workers",
+        "memory_per_worker",
+        "eta_seconds",
+        "waiting_reason",
+        "error",
+        "output",
+        "retry_of",
+    ):
         assert name in status
     assert UUID7.match(status["id"]) and status["id"] == status["job_id"]
     assert status["type"] == "table" and status["priority"] == 2 and status["priority_name"] == "NORMAL"
@@ -72,7 +147,10 @@ def test_job_status_answers_304_to_the_same_version(shared_service, job):
     path = f"jobs/{job['job_id']}/status"
     first = shared_service.request("GET", path)
     assert "no-store" in first.headers["cache-control"]
-    assert shared_service.request("GET", path, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert (
+        shared_service.request("GET", path, headers={"If-None-Match": first.headers["etag"]}).status_code
+        == 304
+    )
 
 
 def test_long_poll_answers_at_the_next_version(shared_service):
@@ -94,9 +172,13 @@ def test_job_result(shared_service, job):
     has(page, table=str, columns=list, rows=list, n_rows=int)
     assert page["rows"] == table["preview"] and page["next_page_token"] is None
     values = shared_service.table["expression"]
-    np.testing.assert_allclose([page["rows"][0]["mean"], page["rows"][0]["max"]], [values.mean(), values.max()], rtol=1e-10)
+    np.testing.assert_allclose(
+        [page["rows"][0]["mean"], page["rows"][0]["max"]], [values.mean(), values.max()], rtol=1e-10
+    )
     assert shared_service.refused("GET", f"jobs/{job['job_id']}/result?format=xls", 422)
-    assert "result" in shared_service.refused("GET", f"jobs/{job['job_id']}/result?table=nothing", 404)["detail"]
+    assert (
+        "result" in shared_service.refused("GET", f"jobs/{job['job_id']}/result?table=nothing", 404)["detail"]
+    )
 
 
 def test_result_pages(shared_service):
@@ -137,8 +219,14 @@ def test_jobs_list(shared_service, job):
     assert not {"parameters", "result", "stages", "resources"} & set(listed["jobs"][0])
     full = shared_service.get("jobs/list?view=full&operation=aggregate")
     assert {"parameters", "result"} <= set(full["jobs"][0])
-    for filters, matches in (("status=completed&name=shape", True), ("tag=a", True), ("status=failed&name=shape", False),
-                             ("dataset_id=my_dataset&name=shape", True), ("priority=HIGH&name=shape", False), ("priority=2&name=shape", True)):
+    for filters, matches in (
+        ("status=completed&name=shape", True),
+        ("tag=a", True),
+        ("status=failed&name=shape", False),
+        ("dataset_id=my_dataset&name=shape", True),
+        ("priority=HIGH&name=shape", False),
+        ("priority=2&name=shape", True),
+    ):
         ids = [j["job_id"] for j in shared_service.get(f"jobs/list?{filters}")["jobs"]]
         assert (job["job_id"] in ids) == matches, filters
     for bad in ("status=done", "limit=0", "limit=1001", "priority=9", "colour=red"):
@@ -149,7 +237,9 @@ def test_jobs_list_pages(shared_service):
     made = [shared_service.submit("noop", parameters={"tasks": 1}, tags=["pages"]) for _ in range(7)]
     seen, token = [], None
     while True:
-        page = shared_service.get("jobs/list", params={"tag": "pages", "limit": 3, **({"page_token": token} if token else {})})
+        page = shared_service.get(
+            "jobs/list", params={"tag": "pages", "limit": 3, **({"page_token": token} if token else {})}
+        )
         seen += [j["job_id"] for j in page["jobs"]]
         token = page["next_page_token"]
         if not token:
@@ -168,8 +258,18 @@ def test_queue_status(shared_service):
 
 def test_metrics(shared_service):
     metrics = shared_service.get("metrics/cluster")
-    has(metrics, timestamp=str, n_workers=int, total_memory=str, used_memory=str, total_cores=int, used_cores=int, active_tasks=int,
-        queued_tasks=int, metrics_data=dict)
+    has(
+        metrics,
+        timestamp=str,
+        n_workers=int,
+        total_memory=str,
+        used_memory=str,
+        total_cores=int,
+        used_cores=int,
+        active_tasks=int,
+        queued_tasks=int,
+        metrics_data=dict,
+    )
     assert "id" in metrics and TIME.match(metrics["timestamp"]) and metrics["total_cores"] == 4
     series = shared_service.get("metrics/cluster?since=2020-01-01T00:00:00.000Z&step=1")
     assert isinstance(series["series"], list)
@@ -186,8 +286,19 @@ def test_health(shared_service):
 def test_data_partition(shared_service):
     size = (shared_service.data / "my_dataset.csv").stat().st_size
     answer = shared_service.post("data/partition", {"dataset_id": "my_dataset", "partition_size": "20kB"})
-    has(answer, dataset_id=str, format=str, columns=list, total_size_bytes=int, n_rows=int, n_rows_exact=bool, n_partitions=int,
-        partition_size_bytes=int, strategy=str, partitions=list)
+    has(
+        answer,
+        dataset_id=str,
+        format=str,
+        columns=list,
+        total_size_bytes=int,
+        n_rows=int,
+        n_rows_exact=bool,
+        n_partitions=int,
+        partition_size_bytes=int,
+        strategy=str,
+        partitions=list,
+    )
     assert answer["total_size_bytes"] == size and answer["format"] == "csv"
     assert [c["name"] for c in answer["columns"]] == list(shared_service.table.columns)
     parts = answer["partitions"]
@@ -198,7 +309,9 @@ def test_data_partition(shared_service):
     assert all(a["offset"] + a["length"] == b["offset"] for a, b in zip(parts, parts[1:]))
     by_path = shared_service.post("data/partition", {"path": "my_dataset.csv"})
     assert by_path["n_partitions"] == 1
-    shared_service.refused("POST", "data/partition", 422, {"dataset_id": "my_dataset", "path": "my_dataset.csv"})
+    shared_service.refused(
+        "POST", "data/partition", 422, {"dataset_id": "my_dataset", "path": "my_dataset.csv"}
+    )
     shared_service.refused("POST", "data/partition", 422, {"dataset_id": "my_dataset", "partition_size": 0})
 
 
@@ -209,7 +322,10 @@ def test_data_load_and_datasets(shared_service):
     (folder / "sheet.tsv").write_text("sample\tage\nS1\t40\nS2\t51\n")
     record = shared_service.post("data/load", {"dataset_id": "sheet", "source": "deep/sheet.tsv"})
     assert record["dataset_id"] == "sheet" and [c["name"] for c in record["columns"]] == ["sample", "age"]
-    assert shared_service.post("data/load", {"dataset_id": "sheet", "source": "deep/sheet.tsv"})["dataset_id"] == "sheet"
+    assert (
+        shared_service.post("data/load", {"dataset_id": "sheet", "source": "deep/sheet.tsv"})["dataset_id"]
+        == "sheet"
+    )
     shared_service.refused("POST", "data/load", 409, {"dataset_id": "sheet", "source": "my_dataset.csv"})
     shared_service.post("data/load", {"dataset_id": "sheet", "source": "my_dataset.csv", "replace": True})
     shared_service.post("data/load", {"dataset_id": "sheet", "source": "deep/sheet.tsv", "replace": True})
@@ -217,7 +333,10 @@ def test_data_load_and_datasets(shared_service):
     assert listed["sheet"]["loaded"] and not listed["my_dataset"]["loaded"]
     shown = shared_service.get("data/datasets/sheet")
     assert shown["dataset_id"] == "sheet" and [c["type"] for c in shown["columns"]] == ["string", "int64"]
-    assert shared_service.run("aggregate", "sheet", {"column": "age", "operation": "mean"})["result"]["value"] == 45.5
+    assert (
+        shared_service.run("aggregate", "sheet", {"column": "age", "operation": "mean"})["result"]["value"]
+        == 45.5
+    )
     assert shared_service.request("DELETE", "data/datasets/sheet").status_code == 200
     assert "my_dataset" in shared_service.refused("GET", "data/datasets/my_dataste", 404)["detail"]
     assert (folder / "sheet.tsv").exists(), "files are never deleted"
@@ -229,25 +348,48 @@ def test_links_do_not_lead_out_of_the_data_folders(shared_service):
     (shared_service.data / "way_out.csv").symlink_to("/etc/passwd")
     try:
         for name in ("way_out", "way_out.csv"):
-            answer = shared_service.request("POST", "jobs/submit", json={"operation": "describe", "dataset_id": name})
+            answer = shared_service.request(
+                "POST", "jobs/submit", json={"operation": "describe", "dataset_id": name}
+            )
             assert answer.status_code == 422 and "root:" not in answer.text
     finally:
         (shared_service.data / "way_out.csv").unlink()
 
 
-@pytest.mark.parametrize("change,pointer", [
-    ({"operation": None}, "/operation"), ({"operation": "meen"}, "/operation"), ({"dataset_id": 7}, "/dataset_id"),
-    ({"dataset_id": ["my_dataset", "my_dataset"]}, "/dataset_id"), ({"parameters": []}, "/parameters"),
-    ({"parameters": {"column": "expression", "operation": "meen"}}, "/parameters/operation"),
-    ({"parameters": {"colum": "expression", "operation": "mean"}}, "/parameters/colum"), ({"priority": "URGENT"}, "/priority"),
-    ({"max_memory_gb": -1}, "/max_memory_gb"), ({"max_cores": 0}, "/max_cores"), ({"max_cores": "4"}, "/max_cores"),
-    ({"max_attempts": 11}, "/max_attempts"), ({"depends_on": ["x"]}, "/depends_on"), ({"memory_per_worker": "64GB"}, "/memory_per_worker"),
-    ({"max_memory_gb": 0.001}, "/max_memory_gb"), ({"partition_size": "0"}, "/partition_size"), ({"max_core": 4}, "/max_core"),
-    ({"timeout_seconds": 0}, "/timeout_seconds"), ({"layout": {"delimeter": ","}}, "/layout/delimeter"),
-])
+@pytest.mark.parametrize(
+    "change,pointer",
+    [
+        ({"operation": None}, "/operation"),
+        ({"operation": "meen"}, "/operation"),
+        ({"dataset_id": 7}, "/dataset_id"),
+        ({"dataset_id": ["my_dataset", "my_dataset"]}, "/dataset_id"),
+        ({"parameters": []}, "/parameters"),
+        ({"parameters": {"column": "expression", "operation": "meen"}}, "/parameters/operation"),
+        ({"parameters": {"colum": "expression", "operation": "mean"}}, "/parameters/colum"),
+        ({"priority": "URGENT"}, "/priority"),
+        ({"max_memory_gb": -1}, "/max_memory_gb"),
+        ({"max_cores": 0}, "/max_cores"),
+        ({"max_cores": "4"}, "/max_cores"),
+        ({"max_attempts": 11}, "/max_attempts"),
+        ({"depends_on": ["x"]}, "/depends_on"),
+        ({"memory_per_worker": "64GB"}, "/memory_per_worker"),
+        ({"max_memory_gb": 0.001}, "/max_memory_gb"),
+        ({"partition_size": "0"}, "/partition_size"),
+        ({"max_core": 4}, "/max_core"),
+        ({"timeout_seconds": 0}, "/timeout_seconds"),
+        ({"layout": {"delimeter": ","}}, "/layout/delimeter"),
+    ],
+)
 def test_submit_refuses_with_a_pointer(shared_service, change, pointer):
-    body = {"operation": "aggregate", "dataset_id": "my_dataset", "parameters": {"column": "expression", "operation": "mean"}, **change}
-    problem = shared_service.refused("POST", "jobs/submit", 422, {k: v for k, v in body.items() if v is not None})
+    body = {
+        "operation": "aggregate",
+        "dataset_id": "my_dataset",
+        "parameters": {"column": "expression", "operation": "mean"},
+        **change,
+    }
+    problem = shared_service.refused(
+        "POST", "jobs/submit", 422, {k: v for k, v in body.items() if v is not None}
+    )
     assert any(e["pointer"].startswith(pointer) for e in problem["errors"]), problem
 
 
@@ -269,5 +411,9 @@ def test_dependents_follow_their_jobs(shared_service):
 
 
 def test_timeout_ends_a_job(shared_service):
-    status = shared_service.wait(shared_service.submit("noop", parameters={"tasks": 1, "sleep_ms": 120_000}, timeout_seconds=0.5, max_attempts=1))
+    status = shared_service.wait(
+        shared_service.submit(
+            "noop", parameters={"tasks": 1, "sleep_ms": 120_000}, timeout_seconds=0.5, max_attempts=1
+        )
+    )
     assert status["status"] == "failed" and status["error"]["class"] == "timeout"

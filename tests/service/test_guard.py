@@ -29,7 +29,13 @@ def code(answer):
 
 
 def post(service, *headers, body=SUBMIT, host=None):
-    lines = [f"POST {API}/jobs/submit HTTP/1.1", f"Host: {host or f'localhost:{service.port}'}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    lines = [
+        f"POST {API}/jobs/submit HTTP/1.1",
+        f"Host: {host or f'localhost:{service.port}'}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    ]
     return code(raw(service, "\r\n".join(lines) + "\r\n\r\n" + body))
 
 
@@ -38,29 +44,52 @@ def test_loopback_names_are_answered_with_any_port(shared_service, host):
     assert post(shared_service, "Content-Type: application/json", host=host) == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:8001"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:8001"]
+)
 def test_other_host_names_are_refused(shared_service, host):
     assert post(shared_service, "Content-Type: application/json", host=host) in (401, 403)
 
 
-@pytest.mark.parametrize("header", ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site",
-                                    "X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+        "X-Forwarded-For: 1.2.3.4",
+        "Forwarded: for=1.2.3.4",
+    ],
+)
 def test_browsers_of_other_pages_and_proxies_are_refused(shared_service, header):
     assert post(shared_service, "Content-Type: application/json", header) in (401, 403)
 
 
 def test_the_own_page_is_answered(shared_service):
-    assert post(shared_service, "Content-Type: application/json", f"Origin: http://localhost:{shared_service.port}", "Sec-Fetch-Site: same-origin") == 200
+    assert (
+        post(
+            shared_service,
+            "Content-Type: application/json",
+            f"Origin: http://localhost:{shared_service.port}",
+            "Sec-Fetch-Site: same-origin",
+        )
+        == 200
+    )
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
 def test_a_body_must_be_json(shared_service, kind):
     assert post(shared_service, f"Content-Type: {kind}") == 415
 
 
 def test_bodies_that_are_no_json_are_malformed(shared_service):
     for body in ("{", "[1,", '{"a": 1} x', '{"a": NaN}', "\xff", ""):
-        answer = shared_service.request("POST", "jobs/submit", data=body.encode("latin-1"), headers={"Content-Type": "application/json"})
+        answer = shared_service.request(
+            "POST", "jobs/submit", data=body.encode("latin-1"), headers={"Content-Type": "application/json"}
+        )
         assert answer.status_code in (400, 422), body
         assert answer.json()["detail"]
     assert shared_service.request("POST", "jobs/submit", json=[1]).status_code in (400, 422)
@@ -68,10 +97,17 @@ def test_bodies_that_are_no_json_are_malformed(shared_service):
 
 def test_depth_of_json_is_limited(shared_service):
     deep = '{"operation": "noop", "parameters": ' + "[" * 40 + "]" * 40 + "}"
-    answer = shared_service.request("POST", "jobs/submit", data=deep, headers={"Content-Type": "application/json"})
+    answer = shared_service.request(
+        "POST", "jobs/submit", data=deep, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 400 and "32" in answer.json()["detail"]
     deeper = "[" * 100_000
-    assert shared_service.request("POST", "jobs/submit", data=deeper, headers={"Content-Type": "application/json"}).status_code == 400
+    assert (
+        shared_service.request(
+            "POST", "jobs/submit", data=deeper, headers={"Content-Type": "application/json"}
+        ).status_code
+        == 400
+    )
 
 
 def test_bodies_over_a_megabyte_are_refused(shared_service):
@@ -94,7 +130,16 @@ def test_a_request_that_never_ends_is_cut_off(shared_service):
     assert answer == b"" or code(answer.decode()) == 408
 
 
-@pytest.mark.parametrize("text", [b"\x00\x01\x02", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 100, b"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\x00\x01\x02",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n" * 100,
+        b"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
 def test_nonsense_is_answered_or_dropped_and_harms_nobody(shared_service, text):
     answer = raw(shared_service, text, 30)
     assert answer == "" or 400 <= code(answer) < 600
@@ -102,7 +147,11 @@ def test_nonsense_is_answered_or_dropped_and_harms_nobody(shared_service, text):
 
 
 def test_paths_do_not_lead_out(shared_service):
-    for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", f"{API}/jobs/..%2f..%2fetc%2fpasswd/status"):
+    for path in (
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        f"{API}/jobs/..%2f..%2fetc%2fpasswd/status",
+    ):
         answer = raw(shared_service, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert code(answer) in (400, 404) and "root:" not in answer
 

@@ -17,8 +17,12 @@ def test_200_jobs_of_20_clients(service):
             http.trust_env = False
             found = []
             for i in range(10):
-                body = {"operation": "noop", "parameters": {"tasks": 3}, "tags": [f"client{number}"],
-                        "priority": ["LOW", "NORMAL", "HIGH", "CRITICAL"][i % 4]}
+                body = {
+                    "operation": "noop",
+                    "parameters": {"tasks": 3},
+                    "tags": [f"client{number}"],
+                    "priority": ["LOW", "NORMAL", "HIGH", "CRITICAL"][i % 4],
+                }
                 answer = http.post(service.address(f"{API}/jobs/submit"), json=body, timeout=60 * PATIENCE)
                 assert answer.status_code == 200, answer.text
                 found.append(answer.json()["job_id"])
@@ -44,7 +48,9 @@ def test_accepted_jobs_survive_kill_9_during_submission(service):
             http.trust_env = False
             while True:
                 try:
-                    answer = http.post(service.address(f"{API}/jobs/submit"), json={"operation": "noop"}, timeout=60)
+                    answer = http.post(
+                        service.address(f"{API}/jobs/submit"), json={"operation": "noop"}, timeout=60
+                    )
                 except requests.RequestException:
                     return
                 if answer.status_code == 200:

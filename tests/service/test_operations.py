@@ -1,10 +1,9 @@
-"""Every operation equals pandas and numpy on the same data, however it is stored, cut and spread."""
+"""Every table operation equals pandas and numpy on the same data, however it is stored, cut and spread."""
 
 import gzip
 import io
 import json
 import math
-import os
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import tables
-from polysome_service import ROOT, Service
+from polysome_service import Service
+from references import QUANTILES, STATISTICS, check_columns, same
 
 SPLITTABLE = ["csv", "tsv", "ndjson", "parquet"]
 WHOLE = ["json", "csv.gz", "tsv.zst", "ndjson.gz", "json.zst", "csv.zst"]
 CUTS = [1, 2, 7, 50]
-STATISTICS = ["count", "missing", "count_distinct", "sum", "mean", "min", "max", "var", "std", "median", "mode", "quantile"]
-QUANTILES = [0, 0.1, 0.25, 0.9, 1]
 # The order-independent sums: the same bits whatever the storage, the cuts and the workers.
 ADDITIVE = ["sum", "mean", "var", "std"]
 TABLE = tables.expression_table()
@@ -28,8 +26,7 @@ TABLE = tables.expression_table()
 @pytest.fixture(scope="module")
 def one_service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("operations")
-    real = os.environ.get("POLYSOME_TEST_DATA", ROOT.parent / "shared" / "data")
-    service = Service(folder, data_dirs=[real] if os.path.isdir(real) else [])
+    service = Service(folder)
     service.start()
     try:
         for kind in (*SPLITTABLE, *WHOLE):
@@ -60,39 +57,6 @@ def partition_size(service, kind, cuts):
     return max(1, math.ceil(size / cuts))
 
 
-def same(found, expected, what):
-    if expected is None or (isinstance(expected, float) and math.isnan(expected)):
-        assert found is None, f"{what}: {found!r}, expected missing"
-    elif isinstance(expected, str):
-        assert found == expected, f"{what}: {found!r}, expected {expected!r}"
-    else:
-        assert isinstance(found, (int, float)), f"{what}: {found!r}, expected {expected!r}"
-        assert found == pytest.approx(expected, rel=1e-10, abs=1e-300), what
-
-
-def expected_statistics(values):
-    """pandas' and numpy's answers for one numeric column."""
-    present = values.dropna()
-    if len(present) == 0:
-        blank = {name: None for name in (*STATISTICS[3:11], *(f"quantile_{q:g}" for q in QUANTILES))}
-        return {"count": 0, "missing": len(values), "count_distinct": 0, **blank, "sum": 0}
-    array = present.to_numpy(dtype=float)
-    answer = {"count": len(present), "missing": int(values.isna().sum()), "count_distinct": present.nunique(),
-              "sum": math.fsum(array), "mean": array.mean(), "min": array.min(), "max": array.max(),
-              "var": float(present.var()), "std": float(present.std()), "median": np.quantile(array, 0.5),
-              "mode": present.mode().iloc[0]}
-    for q in QUANTILES:
-        answer[f"quantile_{q:g}"] = np.quantile(array, q)
-    return {k: (v.item() if isinstance(v, np.generic) else v) for k, v in answer.items()}
-
-
-def check_columns(rows, table, columns):
-    assert [r["column"] for r in rows] == columns
-    for row in rows:
-        for name, expected in expected_statistics(table[row["column"]]).items():
-            same(row[name], expected, f"{row['column']}.{name}")
-
-
 def scan_tasks(status):
     return max(s["tasks_total"] for s in status["stages"])
 
@@ -109,8 +73,12 @@ def same_bits(key, rows):
 
 def aggregate_all(service, kind, cuts):
     columns = ["expression", "count", "batch"]
-    status = service.run("aggregate", dataset(kind), {"columns": columns, "operation": STATISTICS, "q": QUANTILES},
-                         partition_size=partition_size(service, kind, cuts))
+    status = service.run(
+        "aggregate",
+        dataset(kind),
+        {"columns": columns, "operation": STATISTICS, "q": QUANTILES},
+        partition_size=partition_size(service, kind, cuts),
+    )
     rows = service.rows(status["job_id"])
     check_columns(rows, TABLE, columns)
     same_bits("aggregate", rows)
@@ -136,20 +104,40 @@ def test_aggregate_equals_pandas_after_unpacking(service, kind):
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_groups_equal_pandas_and_come_in_order(service, kind, cuts):
     keys = ["condition", "batch"]
-    status = service.run("aggregate", dataset(kind), {
-        "columns": ["expression", "count"], "operation": ["count", "sum", "mean", "std", "median", "max", "count_distinct"],
-        "group_by": keys}, partition_size=partition_size(service, kind, cuts))
+    status = service.run(
+        "aggregate",
+        dataset(kind),
+        {
+            "columns": ["expression", "count"],
+            "operation": ["count", "sum", "mean", "std", "median", "max", "count_distinct"],
+            "group_by": keys,
+        },
+        partition_size=partition_size(service, kind, cuts),
+    )
     rows = service.rows(status["job_id"])
     grouped = TABLE.groupby(keys, dropna=False, sort=True)
     expected_keys = [tuple(None if pd.isna(k) else k for k in key) for key in grouped.groups]
     assert [tuple(r[k] for k in keys) for r in rows] == sorted(expected_keys, key=lambda k: (k[0] is None, k))
     for row in rows:
-        group = TABLE[(TABLE["condition"].isna() if row["condition"] is None else TABLE["condition"] == row["condition"])
-                      & (TABLE["batch"] == row["batch"])]
+        group = TABLE[
+            (
+                TABLE["condition"].isna()
+                if row["condition"] is None
+                else TABLE["condition"] == row["condition"]
+            )
+            & (TABLE["batch"] == row["batch"])
+        ]
         for column in ("expression", "count"):
             values = group[column].dropna().to_numpy(dtype=float)
-            expected = {"count": len(values), "sum": math.fsum(values), "mean": values.mean(), "std": values.std(ddof=1),
-                        "median": np.median(values), "max": values.max(), "count_distinct": len(np.unique(values))}
+            expected = {
+                "count": len(values),
+                "sum": math.fsum(values),
+                "mean": values.mean(),
+                "std": values.std(ddof=1),
+                "median": np.median(values),
+                "max": values.max(),
+                "count_distinct": len(np.unique(values)),
+            }
             for name, value in expected.items():
                 same(row[f"{column}_{name}"], float(value), f"{row} {column}_{name}")
     found = [(r["expression_sum"], r["expression_mean"], r["expression_std"]) for r in rows]
@@ -158,8 +146,17 @@ def test_groups_equal_pandas_and_come_in_order(service, kind, cuts):
 
 @pytest.mark.parametrize("cuts", [1, 7])
 def test_many_groups_of_text(service, cuts):
-    status = service.run("aggregate", "long_csv", {"column": "expression", "operation": ["mean", "quantile"], "q": 0.75,
-                                                   "group_by": ["sample", "gene"]}, partition_size=partition_size(service, "csv", cuts))
+    status = service.run(
+        "aggregate",
+        "long_csv",
+        {
+            "column": "expression",
+            "operation": ["mean", "quantile"],
+            "q": 0.75,
+            "group_by": ["sample", "gene"],
+        },
+        partition_size=partition_size(service, "csv", cuts),
+    )
     rows = service.rows(status["job_id"])
     grouped = TABLE.groupby(["sample", "gene"])["expression"]
     means, quantiles = grouped.mean(), grouped.quantile(0.75)
@@ -172,9 +169,16 @@ def test_many_groups_of_text(service, cuts):
 
 @pytest.mark.parametrize("cuts", [1, 7])
 def test_where_keeps_only_rows_for_which_it_is_true(service, cuts):
-    status = service.run("aggregate", "long_csv", {"column": "expression", "operation": ["count", "sum"],
-                                                   "where": "batch = 2 AND condition = 'control'"},
-                         partition_size=partition_size(service, "csv", cuts))
+    status = service.run(
+        "aggregate",
+        "long_csv",
+        {
+            "column": "expression",
+            "operation": ["count", "sum"],
+            "where": "batch = 2 AND condition = 'control'",
+        },
+        partition_size=partition_size(service, "csv", cuts),
+    )
     chosen = TABLE[(TABLE["batch"] == 2) & (TABLE["condition"] == "control")]["expression"].dropna()
     row = service.rows(status["job_id"])[0]
     same(row["count"], len(chosen), "count")
@@ -193,7 +197,13 @@ def test_describe_equals_pandas(service, kind, cuts):
         same(row["distinct"], int(values.nunique()), f"{name}.distinct")
         if pd.api.types.is_numeric_dtype(values):
             expected = values.describe()
-            for ours, theirs in {"mean": "mean", "std": "std", "q25": "25%", "median": "50%", "q75": "75%"}.items():
+            for ours, theirs in {
+                "mean": "mean",
+                "std": "std",
+                "q25": "25%",
+                "median": "50%",
+                "q75": "75%",
+            }.items():
                 same(row[ours], float(expected[theirs]), f"{name}.{ours}")
             for bound in ("min", "max"):
                 same(float(row[bound]), float(expected[bound]), f"{name}.{bound}")
@@ -201,20 +211,34 @@ def test_describe_equals_pandas(service, kind, cuts):
 
 @pytest.mark.parametrize("cuts", CUTS)
 def test_filter_keeps_the_order(service, cuts):
-    status = service.run("filter", "long_csv", {"where": "expression > 0.5 AND gene <> 'GENE7'", "columns": ["sample", "expression"]},
-                         partition_size=partition_size(service, "csv", cuts))
+    status = service.run(
+        "filter",
+        "long_csv",
+        {"where": "expression > 0.5 AND gene <> 'GENE7'", "columns": ["sample", "expression"]},
+        partition_size=partition_size(service, "csv", cuts),
+    )
     chosen = TABLE[(TABLE["expression"] > 0.5) & (TABLE["gene"] != "GENE7")]
-    assert service.rows(status["job_id"]) == [{"sample": s, "expression": e} for s, e in zip(chosen["sample"], chosen["expression"])]
+    assert service.rows(status["job_id"]) == [
+        {"sample": s, "expression": e} for s, e in zip(chosen["sample"], chosen["expression"])
+    ]
 
-    first = service.run("filter", "long_csv", {"where": "batch = 1", "limit": 17, "columns": "count"},
-                        partition_size=partition_size(service, "csv", cuts))
-    assert [r["count"] for r in service.rows(first["job_id"])] == list(TABLE[TABLE["batch"] == 1]["count"][:17])
+    first = service.run(
+        "filter",
+        "long_csv",
+        {"where": "batch = 1", "limit": 17, "columns": "count"},
+        partition_size=partition_size(service, "csv", cuts),
+    )
+    assert [r["count"] for r in service.rows(first["job_id"])] == list(
+        TABLE[TABLE["batch"] == 1]["count"][:17]
+    )
 
 
 @pytest.mark.parametrize("cuts", CUTS)
 def test_sql_equals_pandas(service, cuts):
     query = 'SELECT gene, count(*) AS n, sum("count") AS total, min(expression) AS low FROM {table} WHERE batch < 3 GROUP BY gene ORDER BY gene'
-    status = service.run("sql", "long_csv", {"query": query}, partition_size=partition_size(service, "csv", cuts))
+    status = service.run(
+        "sql", "long_csv", {"query": query}, partition_size=partition_size(service, "csv", cuts)
+    )
     chosen = TABLE[TABLE["batch"] < 3].groupby("gene")
     rows = service.rows(status["job_id"])
     assert [r["gene"] for r in rows] == sorted(chosen.groups)
@@ -226,39 +250,13 @@ def test_sql_equals_pandas(service, cuts):
 
 
 def test_sql_joins_datasets_by_name(service):
-    pd.DataFrame({"batch": [1, 2, 3], "centre": ["Basel", "Lund", "Kyoto"]}).to_csv(service.data / "centres.csv", index=False)
+    pd.DataFrame({"batch": [1, 2, 3], "centre": ["Basel", "Lund", "Kyoto"]}).to_csv(
+        service.data / "centres.csv", index=False
+    )
     query = "SELECT centre, count(*) AS n FROM long_csv JOIN centres USING (batch) GROUP BY centre ORDER BY centre"
     rows = service.rows(service.run("sql", ["long_csv", "centres"], {"query": query})["job_id"])
     named = TABLE["batch"].map({1: "Basel", 2: "Lund", 3: "Kyoto"}).value_counts()
     assert [(r["centre"], r["n"]) for r in rows] == [(c, named[c]) for c in sorted(named.index)]
-
-
-@pytest.mark.parametrize("query,word", [
-    ("SELECT * FROM read_csv('/etc/passwd')", ""),
-    ("SELECT * FROM '/etc/passwd'", ""),
-    ("COPY (SELECT 1) TO '/tmp/x'", "SELECT"),
-    ("SELECT 1; SELECT 2", ""),
-    ("ATTACH '/tmp/x.db'", "SELECT"),
-    ("SELECT * FROM glob('/*')", ""),
-    ("SET enable_external_access=true", "SELECT"),
-    ("SELECT getenv('HOME') FROM {table}", ""),
-    ("INSTALL httpfs", "SELECT"),
-])
-def test_sql_is_caged(one_service, query, word):
-    answer = one_service.request("POST", "jobs/submit", json={"operation": "sql", "dataset_id": "long_csv", "parameters": {"query": query}})
-    if answer.status_code == 422:
-        return
-    status = one_service.wait(answer.json()["job_id"])
-    assert status["status"] == "failed" and status["error"]["class"] == "user", status
-    assert word.lower() in status["error_message"].lower()
-    assert "root:" not in json.dumps(status), "nothing of the file may be told"
-
-
-@pytest.mark.parametrize("parameters", [{"where": "expression > (SELECT 1)"}, {"where": "1 = 1; DROP TABLE data"},
-                                        {"where": "exists(SELECT * FROM read_csv('/etc/passwd'))"}, {"where": "expresion > 1"}])
-def test_expressions_are_caged(one_service, parameters):
-    status = one_service.wait(one_service.submit("filter", "long_csv", parameters))
-    assert status["status"] == "failed" and status["error"]["class"] == "user", status
 
 
 def read_back(path, kind):
@@ -273,7 +271,9 @@ def read_back(path, kind):
         return pq.read_table(path).to_pandas()
     text = data.decode()
     if kind in ("csv", "tsv"):
-        return pd.read_csv(io.StringIO(text), sep="," if kind == "csv" else "\t", float_precision="round_trip")
+        return pd.read_csv(
+            io.StringIO(text), sep="," if kind == "csv" else "\t", float_precision="round_trip"
+        )
     rows = [json.loads(line) for line in text.splitlines()] if kind == "ndjson" else json.loads(text)
     return pd.DataFrame(rows, columns=TABLE.columns)
 
@@ -282,8 +282,13 @@ def read_back(path, kind):
 @pytest.mark.parametrize("source,cuts", [("csv", 7), ("parquet", 7), ("json", 1)])
 def test_convert_keeps_every_value(service, source, cuts, target):
     place = f"converted/{source}_{cuts}.{target}"
-    status = service.run("convert", dataset(source), {"format": target.split(".")[0]}, partition_size=partition_size(service, source, cuts),
-                         output={"path": place, "if_exists": "replace"})
+    status = service.run(
+        "convert",
+        dataset(source),
+        {"format": target.split(".")[0]},
+        partition_size=partition_size(service, source, cuts),
+        output={"path": place, "if_exists": "replace"},
+    )
     path = service.state / "results" / place
     assert status["result"]["rows"] == len(TABLE)
     back = read_back(path, target)
@@ -292,20 +297,6 @@ def test_convert_keeps_every_value(service, source, cuts, target):
         mine, theirs = back[name], TABLE[name]
         assert (mine.isna() == theirs.isna()).all(), name
         assert (mine.dropna().to_numpy() == theirs.dropna().to_numpy()).all(), f"{name}: not the same values"
-
-
-def test_output_is_not_overwritten_unasked(one_service):
-    body = {"output": {"path": "once.csv"}}
-    one_service.run("convert", "long_csv", {"format": "csv"}, **body)
-    second = one_service.wait(one_service.submit("convert", "long_csv", {"format": "csv"}, **body))
-    assert second["status"] == "failed" and "exist" in second["error_message"]
-    outside = one_service.request("POST", "jobs/submit", json={"operation": "convert", "dataset_id": "long_csv", "parameters": {"format": "csv"},
-                                                               "output": {"path": "/etc/polysome.csv"}})
-    if outside.status_code == 200:
-        assert one_service.wait(outside.json()["job_id"])["status"] == "failed"
-    else:
-        assert outside.status_code == 422
-    assert not os.path.exists("/etc/polysome.csv")
 
 
 def test_result_downloads_hold_the_whole_table(one_service):
@@ -319,10 +310,18 @@ def test_result_downloads_hold_the_whole_table(one_service):
         elif kind == "ndjson":
             found = pd.DataFrame([json.loads(line) for line in answer.text.splitlines()])
         else:
-            found = pd.read_csv(io.StringIO(answer.text), sep="," if kind == "csv" else "\t", float_precision="round_trip")
-        np.testing.assert_array_equal(found["expression"].to_numpy(dtype=float), chosen["expression"].to_numpy())
+            found = pd.read_csv(
+                io.StringIO(answer.text), sep="," if kind == "csv" else "\t", float_precision="round_trip"
+            )
+        np.testing.assert_array_equal(
+            found["expression"].to_numpy(dtype=float), chosen["expression"].to_numpy()
+        )
     few = one_service.get(f"jobs/{job}/result", params={"limit": 5, "columns": "gene,expression"})
-    assert len(few["rows"]) == 5 and [c["name"] for c in few["columns"]] == ["gene", "expression"] and few["n_rows"] == len(chosen)
+    assert (
+        len(few["rows"]) == 5
+        and [c["name"] for c in few["columns"]] == ["gene", "expression"]
+        and few["n_rows"] == len(chosen)
+    )
 
 
 def test_a_job_reads_the_result_of_another(one_service):
@@ -341,8 +340,12 @@ def test_folders_and_globs_are_one_dataset(service, kind, how):
             tables.write(TABLE.iloc[part], folder / f"part_{i}.{kind}")
         (folder / ".hidden").write_text("not data")
     name = folder.name if how == "folder" else f"{folder.name}/part_*.{kind}"
-    status = service.run("aggregate", name, {"columns": ["expression", "count", "batch"], "operation": STATISTICS, "q": QUANTILES},
-                         partition_size="20kB")
+    status = service.run(
+        "aggregate",
+        name,
+        {"columns": ["expression", "count", "batch"], "operation": STATISTICS, "q": QUANTILES},
+        partition_size="20kB",
+    )
     rows = service.rows(status["job_id"])
     check_columns(rows, TABLE, ["expression", "count", "batch"])
     same_bits("aggregate", rows)
@@ -351,92 +354,34 @@ def test_folders_and_globs_are_one_dataset(service, kind, how):
 @pytest.mark.parametrize("cuts", CUTS)
 def test_quoted_newlines_at_partition_borders(service, cuts):
     rng = np.random.default_rng(3)
-    notes = np.array(['plain', 'two\nlines', 'a "quote"', '"', ',', '"\n"', 'x,"\n,"y', '\n\n\n', "it's", '5" of rain'])
-    table = pd.DataFrame({"note": rng.choice(notes, 3000), "value": rng.normal(size=3000), "id": np.arange(3000)})
+    notes = np.array(
+        ["plain", "two\nlines", 'a "quote"', '"', ",", '"\n"', 'x,"\n,"y', "\n\n\n", "it's", '5" of rain']
+    )
+    table = pd.DataFrame(
+        {"note": rng.choice(notes, 3000), "value": rng.normal(size=3000), "id": np.arange(3000)}
+    )
     path = service.data / "quotes.csv"
     if not path.exists():
         table.to_csv(path, index=False, lineterminator="\n")
-    status = service.run("aggregate", "quotes", {"columns": ["value", "id"], "operation": ["count", "sum"]},
-                         partition_size=math.ceil(path.stat().st_size / cuts))
+    status = service.run(
+        "aggregate",
+        "quotes",
+        {"columns": ["value", "id"], "operation": ["count", "sum"]},
+        partition_size=math.ceil(path.stat().st_size / cuts),
+    )
     rows = service.rows(status["job_id"])
     assert [r["count"] for r in rows] == [3000, 3000]
     same(rows[0]["sum"], math.fsum(table["value"]), "sum")
     assert rows[1]["sum"] == 3000 * 2999 // 2
-    by_note = service.rows(service.run("aggregate", "quotes", {"column": "id", "operation": ["count", "sum"], "group_by": "note"},
-                                       partition_size=math.ceil(path.stat().st_size / cuts))["job_id"])
+    by_note = service.rows(
+        service.run(
+            "aggregate",
+            "quotes",
+            {"column": "id", "operation": ["count", "sum"], "group_by": "note"},
+            partition_size=math.ceil(path.stat().st_size / cuts),
+        )["job_id"]
+    )
     expected = table.groupby("note")["id"].agg(["count", "sum"])
-    assert {r["note"]: (r["id_count"], r["id_sum"]) for r in by_note} == {n: (c, s) for n, c, s in expected.itertuples()}
-
-
-def test_words_for_missing(one_service):
-    words = ["", "NA", "NaN", "nan", "null", "NULL", ".", "-", "n/a", "#N/A", "None", "#DIV/0!", "#VALUE!"]
-    lines = ["gene,value"] + [f"g{i},{w}" for i, w in enumerate(words)] + ["NA,1.5", "nan,2.5", ",4"]
-    (one_service.data / "missing.csv").write_text("\n".join(lines) + "\n")
-    row = one_service.rows(one_service.run("aggregate", "missing", {"column": "value", "operation": ["count", "missing", "sum"]})["job_id"])[0]
-    assert (row["count"], row["missing"], row["sum"]) == (3, len(words), 8.0)
-    genes = one_service.rows(one_service.run("aggregate", "missing", {"column": "gene", "operation": ["count", "missing"]})["job_id"])[0]
-    assert (genes["count"], genes["missing"]) == (len(words) + 2, 1), "a gene may be called NA"
-
-
-def test_a_bad_value_names_its_place(one_service):
-    lines = ["gene,value"] + [f"g{i},{i}" for i in range(20_000)]
-    lines[15_000] = "g_bad,1.2.3"
-    (one_service.data / "bad.csv").write_text("\n".join(lines) + "\n")
-    body = {"column": "value", "operation": "sum"}
-    layout = {"layout": {"types": {"value": "double"}}}
-    status = one_service.wait(one_service.submit("aggregate", "bad", body, partition_size="20kB", **layout))
-    assert status["status"] == "failed" and status["error"]["class"] == "user"
-    place = status["error"]["errors"][0]
-    assert place["file"].endswith("bad.csv") and place["line"] == 15_001
-    assert place["column"] == "value" and place["value"] == "1.2.3"
-    counted = one_service.run("aggregate", "bad", body, partition_size="20kB", on_bad_value="null", **layout)
-    assert counted["result"]["value"] == sum(range(20_000)) - 14_999
-    assert any(w["count"] == 1 for w in counted["warnings"] + counted["result"]["warnings"])
-
-
-def test_empty_and_constant_columns(one_service):
-    pd.DataFrame({"nothing": [None] * 5, "same": [2.5] * 5, "one": [1.0, None, None, None, None]}).to_csv(one_service.data / "corner.csv", index=False)
-    layout = {"layout": {"types": {"nothing": "double", "one": "double"}}}
-    status = one_service.run("aggregate", "corner", {"columns": ["nothing", "same", "one"], "operation": STATISTICS, "q": QUANTILES}, **layout)
-    check_columns(one_service.rows(status["job_id"]), pd.read_csv(one_service.data / "corner.csv"), ["nothing", "same", "one"])
-
-
-# ---- public data sets, read in place ----
-
-@pytest.mark.parametrize("cuts", [1, 7])
-@pytest.mark.parametrize("name", ["breast-tcga/mrna.tsv", "breast-tcga/protein.tsv", "nutrimouse/lipid.tsv", "liver-toxicity/clinic.tsv",
-                                  "liver-toxicity/gene.tsv", "vcf-1000g/covariates.csv.gz"])
-def test_real_tables_equal_pandas(service, real_data, name, cuts):
-    table = pd.read_csv(real_data / name, sep="\t" if ".tsv" in name else ",", float_precision="round_trip")
-    numeric = [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
-    size = math.ceil((real_data / name).stat().st_size / cuts)
-    status = service.run("aggregate", str(real_data / name), {"columns": numeric, "operation": ["count", "mean", "std", "min", "max", "median"]},
-                         partition_size=size)
-    rows = service.rows(status["job_id"])
-    assert [r["column"] for r in rows] == numeric
-    for row in rows:
-        values = table[row["column"]].dropna()
-        for statistic in ("count", "mean", "std", "min", "max", "median"):
-            same(row[statistic], float(getattr(values, statistic)()), f"{name} {row['column']}.{statistic}")
-    found = [(r["mean"], r["std"]) for r in rows]
-    assert bits.setdefault(name, found) == found
-
-
-def test_ragged_proteomics_report(one_service, real_data):
-    path = real_data / "maxquant-proteingroups" / "proteinGroups.txt"
-    header = path.read_text().split("\n", 1)[0].split("\t")
-    table = pd.read_csv(path, sep="\t", names=header, skiprows=1, index_col=False, low_memory=False)
-    column = next(c for c in header if c.startswith("LFQ intensity"))
-    status = one_service.run("aggregate", str(path), {"column": column, "operation": ["count", "sum", "max"]}, partition_size="300kB")
-    row = one_service.rows(status["job_id"])[0]
-    same(row["count"], int(table[column].count()), "count")
-    same(row["sum"], float(table[column].sum()), "sum")
-
-
-def test_groups_of_a_real_sheet(one_service, real_data):
-    table = pd.read_csv(real_data / "breast-tcga" / "samples.tsv", sep="\t")
-    column = "subtype" if "subtype" in table.columns else table.columns[1]
-    status = one_service.run("aggregate", str(real_data / "breast-tcga" / "samples.tsv"), {"operation": "count", "group_by": column})
-    rows = one_service.rows(status["job_id"])
-    counts = table[column].value_counts()
-    assert [(r[column], r["count"]) for r in rows] == [(k, counts[k]) for k in sorted(counts.index)]
+    assert {r["note"]: (r["id_count"], r["id_sum"]) for r in by_note} == {
+        n: (c, s) for n, c, s in expected.itertuples()
+    }

@@ -11,8 +11,13 @@ class Events:
     """A stream of server-sent events, as EventSource would read it."""
 
     def __init__(self, service, path, last_id=None):
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(last_id)} if last_id is not None else {})}
-        self.answer = requests.get(service.address(f"{API}/{path}"), headers=headers, stream=True, timeout=60 * PATIENCE)
+        headers = {
+            "Accept": "text/event-stream",
+            **({"Last-Event-ID": str(last_id)} if last_id is not None else {}),
+        }
+        self.answer = requests.get(
+            service.address(f"{API}/{path}"), headers=headers, stream=True, timeout=60 * PATIENCE
+        )
 
     def __enter__(self):
         assert self.answer.status_code == 200, self.answer.text
@@ -40,7 +45,9 @@ class Events:
 
 def check_job_events(events, job):
     assert all(e["job_id"] == job for e in events)
-    assert [e["seq"] for e in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events))), "gapless per job"
+    assert [e["seq"] for e in events] == list(
+        range(events[0]["seq"], events[0]["seq"] + len(events))
+    ), "gapless per job"
     ids = [e["id"] for e in events]
     assert ids == sorted(set(ids))
     progress = [e["data"]["progress"] for e in events if "progress" in e["data"]]
@@ -50,7 +57,16 @@ def check_job_events(events, job):
     for e in events:
         assert {"id", "time", "type", "job_id", "data"} <= set(e)
         if e["type"] == "job.progress":
-            assert {"progress", "eta_seconds", "tasks_done", "tasks_total", "bytes_done", "bytes_total", "stage", "message"} <= set(e["data"])
+            assert {
+                "progress",
+                "eta_seconds",
+                "tasks_done",
+                "tasks_total",
+                "bytes_done",
+                "bytes_total",
+                "stage",
+                "message",
+            } <= set(e["data"])
             assert e["data"]["progress"] < 100
 
 
@@ -64,7 +80,11 @@ def test_a_job_tells_its_whole_story_and_ends(service):
     assert any(e["type"] == "job.progress" for e in events)
     assert events[-1]["data"]["progress"] == 100
     # A reconnect after the end is told to stay away; the story can be read again.
-    again = requests.get(service.address(f"{API}/jobs/{job}/events"), headers={"Last-Event-ID": str(events[-1]["id"])}, timeout=60)
+    again = requests.get(
+        service.address(f"{API}/jobs/{job}/events"),
+        headers={"Last-Event-ID": str(events[-1]["id"])},
+        timeout=60,
+    )
     assert again.status_code == 204
     with Events(service, f"jobs/{job}/events") as stream:
         assert list(stream) == events

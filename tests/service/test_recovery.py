@@ -9,7 +9,11 @@ import pytest
 import tables
 from polysome_service import until
 
-PARAMETERS = {"columns": ["expression", "count"], "operation": ["sum", "mean", "std", "median"], "group_by": "gene"}
+PARAMETERS = {
+    "columns": ["expression", "count"],
+    "operation": ["sum", "mean", "std", "median"],
+    "group_by": "gene",
+}
 # About 300 partitions: long enough to be met in the middle, on any machine.
 ROWS, CUTS = 60_000, 300
 
@@ -41,8 +45,12 @@ def in_the_middle(service, job, share=0.2):
     def reached():
         status = service.status(job)
         stage = scan(status)
-        assert status["status"] in ("pending", "running"), f"the job ended too early to be met in the middle: {status['status']}"
+        assert status["status"] in (
+            "pending",
+            "running",
+        ), f"the job ended too early to be met in the middle: {status['status']}"
         return stage["tasks_total"] > 1 and stage["tasks_done"] >= share * stage["tasks_total"]
+
     until(reached, "the job to be in the middle")
 
 
@@ -91,7 +99,10 @@ def test_ten_kills_in_a_row_still_end_in_the_right_answer(service, expected):
     job = submit(service)
     for i in range(10):
         done = service.tasks_done(job)
-        until(lambda: service.status(job)["status"] == "completed" or service.tasks_done(job) > done, "one more task")
+        until(
+            lambda: service.status(job)["status"] == "completed" or service.tasks_done(job) > done,
+            "one more task",
+        )
         service.kill()
         service.start()
     service.complete(job)
@@ -124,7 +135,9 @@ def test_kill_of_a_slot_in_mid_job_blames_nobody_else(service, expected):
     assert service.rows(job) == expected
     assert len(finished["attempts"]) <= 1
     assert len(service.complete(neighbour)["attempts"]) <= 1
-    assert {w["pid"] for w in service.get("cluster/status")["workers"]} == pids, "the supervisor lives on and starts a new slot"
+    assert {
+        w["pid"] for w in service.get("cluster/status")["workers"]
+    } == pids, "the supervisor lives on and starts a new slot"
 
 
 def test_the_wanted_cluster_comes_back_after_a_restart(service):
@@ -132,7 +145,9 @@ def test_the_wanted_cluster_comes_back_after_a_restart(service):
     service.kill()
     service.start()
     cluster = until(lambda: service.cluster_with(3), "3 workers after the restart")
-    assert cluster["workers"][0]["threads"] == 2 and cluster["workers"][0]["memory_limit_bytes"] == 1_000_000_000
+    assert (
+        cluster["workers"][0]["threads"] == 2 and cluster["workers"][0]["memory_limit_bytes"] == 1_000_000_000
+    )
     service.post("cluster/stop?wait=60")
     service.stop()
     service.start()

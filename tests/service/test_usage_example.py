@@ -9,17 +9,7 @@ import numpy as np
 import tables
 from polysome_service import ROOT, until
 
-EXAMPLE = '''\
-import requests
-requests.post("http://localhost:8001/api/processing/cluster/start")
-response = requests.post("http://localhost:8001/api/processing/jobs/submit", json={
-    "operation": "aggregate", "dataset_id": "my_dataset",
-    "parameters": {"column": "expression", "operation": "mean"},
-    "priority": "HIGH", "max_memory_gb": 4.0, "max_cores": 4})
-job_id = response.json()["job_id"]
-status = requests.get(f"http://localhost:8001/api/processing/jobs/{job_id}/status").json()
-print(f"Progress: {status['progress']}%")
-'''
+EXAMPLE = (ROOT / "scripts" / "usage_example.py").read_text()
 
 
 def port_is_free(port):
@@ -55,5 +45,5 @@ def test_the_readme_shows_the_same_example():
 
     readme = code((ROOT / "README.md").read_text())
     example = code(EXAMPLE)
-    places = [i for i in range(len(readme)) if readme[i:i + len(example)] == example]
+    places = [i for i in range(len(readme)) if readme[i : i + len(example)] == example]
     assert places, "README.md does not hold the usage example as it is"

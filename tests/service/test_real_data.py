@@ -1,0 +1,139 @@
+"""Tables as they are met outside: words for missing, values that are wrong, and public data sets, read
+in place and compared with pandas."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from polysome_service import Service
+from references import QUANTILES, STATISTICS, check_columns, same
+
+
+def test_words_for_missing(shared_service):
+    words = ["", "NA", "NaN", "nan", "null", "NULL", ".", "-", "n/a", "#N/A", "None", "#DIV/0!", "#VALUE!"]
+    lines = ["gene,value"] + [f"g{i},{w}" for i, w in enumerate(words)] + ["NA,1.5", "nan,2.5", ",4"]
+    (shared_service.data / "missing.csv").write_text("\n".join(lines) + "\n")
+    row = shared_service.rows(
+        shared_service.run(
+            "aggregate", "missing", {"column": "value", "operation": ["count", "missing", "sum"]}
+        )["job_id"]
+    )[0]
+    assert (row["count"], row["missing"], row["sum"]) == (3, len(words), 8.0)
+    genes = shared_service.rows(
+        shared_service.run("aggregate", "missing", {"column": "gene", "operation": ["count", "missing"]})[
+            "job_id"
+        ]
+    )[0]
+    assert (genes["count"], genes["missing"]) == (len(words) + 2, 1), "a gene may be called NA"
+
+
+def test_a_bad_value_names_its_place(shared_service):
+    lines = ["gene,value"] + [f"g{i},{i}" for i in range(20_000)]
+    lines[15_000] = "g_bad,1.2.3"
+    (shared_service.data / "bad.csv").write_text("\n".join(lines) + "\n")
+    body = {"column": "value", "operation": "sum"}
+    layout = {"layout": {"types": {"value": "double"}}}
+    status = shared_service.wait(
+        shared_service.submit("aggregate", "bad", body, partition_size="20kB", **layout)
+    )
+    assert status["status"] == "failed" and status["error"]["class"] == "user"
+    place = status["error"]["errors"][0]
+    assert place["file"].endswith("bad.csv") and place["line"] == 15_001
+    assert place["column"] == "value" and place["value"] == "1.2.3"
+    counted = shared_service.run(
+        "aggregate", "bad", body, partition_size="20kB", on_bad_value="null", **layout
+    )
+    assert counted["result"]["value"] == sum(range(20_000)) - 14_999
+    assert any(w["count"] == 1 for w in counted["warnings"] + counted["result"]["warnings"])
+
+
+def test_empty_and_constant_columns(shared_service):
+    pd.DataFrame({"nothing": [None] * 5, "same": [2.5] * 5, "one": [1.0, None, None, None, None]}).to_csv(
+        shared_service.data / "corner.csv", index=False
+    )
+    layout = {"layout": {"types": {"nothing": "double", "one": "double"}}}
+    status = shared_service.run(
+        "aggregate",
+        "corner",
+        {"columns": ["nothing", "same", "one"], "operation": STATISTICS, "q": QUANTILES},
+        **layout,
+    )
+    check_columns(
+        shared_service.rows(status["job_id"]),
+        pd.read_csv(shared_service.data / "corner.csv"),
+        ["nothing", "same", "one"],
+    )
+
+
+@pytest.fixture(scope="module")
+def real_service(tmp_path_factory, real_data):
+    service = Service(tmp_path_factory.mktemp("real"), data_dirs=[real_data])
+    service.start()
+    try:
+        service.start_cluster(2, 2)
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "breast-tcga/mrna.tsv",
+        "breast-tcga/protein.tsv",
+        "nutrimouse/lipid.tsv",
+        "liver-toxicity/clinic.tsv",
+        "liver-toxicity/gene.tsv",
+        "vcf-1000g/covariates.csv.gz",
+    ],
+)
+def test_real_tables_equal_pandas_in_any_cut(real_service, real_data, name):
+    path = real_data / name
+    table = pd.read_csv(path, sep="\t" if ".tsv" in name else ",", float_precision="round_trip")
+    numeric = [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
+    statistics = ["count", "sum", "mean", "std", "min", "max", "median"]
+    expected = {c: {s: float(getattr(table[c], s)()) for s in statistics} for c in numeric}
+    additive = set()
+    for workers in (1, 3):
+        real_service.post("cluster/scale?wait=60", {"n_workers": workers})
+        for cuts in (1, 2, 7, 50):
+            parameters = {"columns": numeric, "operation": statistics}
+            size = math.ceil(path.stat().st_size / cuts)
+            status = real_service.run("aggregate", str(path), parameters, partition_size=size)
+            rows = real_service.rows(status["job_id"])
+            assert [r["column"] for r in rows] == numeric
+            for row in rows:
+                for statistic, value in expected[row["column"]].items():
+                    same(row[statistic], value, f"{name} {row['column']}.{statistic}, {cuts} partitions")
+            additive.add(tuple((r["sum"], r["mean"], r["std"]) for r in rows))
+    assert len(additive) == 1, "the same bits in any cut and on any number of workers"
+
+
+def test_ragged_proteomics_report(real_service, real_data):
+    path = real_data / "maxquant-proteingroups" / "proteinGroups.txt"
+    header = path.read_text().split("\n", 1)[0].split("\t")
+    table = pd.read_csv(path, sep="\t", names=header, skiprows=1, index_col=False, low_memory=False)
+    column = next(c for c in header if c.startswith("LFQ intensity"))
+    status = real_service.run(
+        "aggregate",
+        str(path),
+        {"column": column, "operation": ["count", "sum", "max"]},
+        partition_size="300kB",
+    )
+    row = real_service.rows(status["job_id"])[0]
+    same(row["count"], int(table[column].count()), "count")
+    same(row["sum"], float(table[column].sum()), "sum")
+
+
+def test_groups_of_a_real_sheet(real_service, real_data):
+    table = pd.read_csv(real_data / "breast-tcga" / "samples.tsv", sep="\t")
+    column = "subtype"
+    status = real_service.run(
+        "aggregate",
+        str(real_data / "breast-tcga" / "samples.tsv"),
+        {"operation": "count", "group_by": column},
+    )
+    rows = real_service.rows(status["job_id"])
+    counts = table[column].value_counts()
+    assert [(r[column], r["count"]) for r in rows] == [(k, counts[k]) for k in sorted(counts.index)]

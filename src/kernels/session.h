@@ -1,6 +1,6 @@
-// A DuckDB instance behind RAII and Result: opened, configured, given our functions, then locked. One
-// thread uses it; interrupt() may come from another. Nothing else in the program includes duckdb.h but
-// kernels/ and data/.
+// A DuckDB instance behind RAII and Result: opened, configured, given our functions, then locked.
+// One thread uses it; interrupt() may come from another. Nothing else in the program includes
+// duckdb.h but kernels/ and data/.
 #pragma once
 
 #include <duckdb.h>
@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -16,9 +17,9 @@
 namespace polysome {
 
 struct SessionConfig {
-  std::uint64_t memory = 1'000'000'000;  // DuckDB's memory_limit (already 70 % of the grant)
-  std::string temp_folder;               // spills
-  std::vector<std::string> allowed_paths;        // files and folders that SQL may open
+  std::uint64_t memory = 1'000'000'000;    // DuckDB's memory_limit (already 70 % of the grant)
+  std::string temp_folder;                 // spills
+  std::vector<std::string> allowed_paths;  // files and folders that SQL may open
   std::vector<std::string> allowed_directories;
 };
 
@@ -57,21 +58,25 @@ class Session {
   // No further configuration, no external access but the allowed paths.
   Status lock();
   Status run(const std::string& sql);
-  // Errors: kOutOfMemory, kCancelled (interrupted), kDiskFull, kIo or kUserData by DuckDB's error type;
-  // a pending error set by one of our table functions (set_error) takes precedence.
+  // Errors: kOutOfMemory, kCancelled (interrupted), kDiskFull, kIo or kUserData by DuckDB's error
+  // type; a pending error set by one of our table functions (set_error) takes precedence.
   Result<QueryResult> query(const std::string& sql);
   // First column of the first row as text / integer (our own SQL; a missing row is kInternal).
   Result<std::string> text(const std::string& sql);
   Result<std::int64_t> integer(const std::string& sql);
   // From any thread.
   void interrupt();
-  // Table functions run inside DuckDB, which passes on a text only: they leave the whole Error here.
+  // Table functions run inside DuckDB, which passes on a text only: they leave the whole Error
+  // here.
   void set_error(Error error);
 
   // Objects our table functions refer to by an opaque number in SQL (never a path).
   std::uint64_t hold(std::shared_ptr<void> object);
   std::shared_ptr<void> held(std::uint64_t handle) const;
   void release(std::uint64_t handle);
+  // One object of a room's own (what it has registered in this session); null until the room sets
+  // it.
+  std::shared_ptr<void>& attachment(std::string_view room);
 
  private:
   struct State;

@@ -1,0 +1,305 @@
+#include "kernels/session.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "kernels/moments.h"
+
+namespace polysome {
+namespace {
+
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+Error error_of(duckdb_error_type type, std::string message) {
+  // DuckDB's own hints name functions and settings that callers do not see.
+  if (const auto at = message.find("\n\nPossible solutions"); at != std::string::npos)
+    message.resize(at);
+  const bool full = has(message, "No space left") || has(message, "max_temp_directory_size");
+  switch (type) {
+    case DUCKDB_ERROR_INTERRUPT: return {Code::kCancelled, "the query was interrupted"};
+    case DUCKDB_ERROR_OUT_OF_MEMORY:
+      return {full ? Code::kDiskFull : Code::kOutOfMemory, std::move(message)};
+    case DUCKDB_ERROR_IO:
+    case DUCKDB_ERROR_HTTP:
+    case DUCKDB_ERROR_NETWORK: return {full ? Code::kDiskFull : Code::kIo, std::move(message)};
+    case DUCKDB_ERROR_FATAL:
+    case DUCKDB_ERROR_INTERNAL:
+    case DUCKDB_ERROR_NULL_POINTER: return {Code::kInternal, std::move(message)};
+    default: break;
+  }
+  if (has(message, "bad_alloc") || has(message, "could not allocate"))
+    return {Code::kOutOfMemory, std::move(message)};
+  return {Code::kUserData, std::move(message)};
+}
+
+std::string sql_list(const std::vector<std::string>& values) {
+  std::string out;
+  for (const auto& v : values) out += (out.empty() ? "" : ", ") + sql_text(v);
+  return "[" + out + "]";
+}
+
+}  // namespace
+
+// --- results ---
+
+QueryResult::QueryResult(duckdb_result raw) : raw_(raw), live_(true) {}
+
+QueryResult::~QueryResult() {
+  if (chunk_ != nullptr) duckdb_destroy_data_chunk(&chunk_);
+  if (live_) duckdb_destroy_result(&raw_);
+}
+
+QueryResult::QueryResult(QueryResult&& other) noexcept
+    : raw_(other.raw_),
+      chunk_(std::exchange(other.chunk_, nullptr)),
+      live_(std::exchange(other.live_, false)) {}
+
+QueryResult& QueryResult::operator=(QueryResult&& other) noexcept {
+  std::swap(raw_, other.raw_);
+  std::swap(chunk_, other.chunk_);
+  std::swap(live_, other.live_);
+  return *this;
+}
+
+std::size_t QueryResult::column_count() const {
+  return duckdb_column_count(const_cast<duckdb_result*>(&raw_));
+}
+
+std::string QueryResult::column_name(std::size_t column) const {
+  return duckdb_column_name(const_cast<duckdb_result*>(&raw_), column);
+}
+
+duckdb_type QueryResult::column_type(std::size_t column) const {
+  return duckdb_column_type(const_cast<duckdb_result*>(&raw_), column);
+}
+
+std::string QueryResult::column_type_name(std::size_t column) const {
+  static const std::map<duckdb_type, const char*> kNames = {
+      {DUCKDB_TYPE_BOOLEAN, "BOOLEAN"},
+      {DUCKDB_TYPE_TINYINT, "TINYINT"},
+      {DUCKDB_TYPE_SMALLINT, "SMALLINT"},
+      {DUCKDB_TYPE_INTEGER, "INTEGER"},
+      {DUCKDB_TYPE_BIGINT, "BIGINT"},
+      {DUCKDB_TYPE_UTINYINT, "UTINYINT"},
+      {DUCKDB_TYPE_USMALLINT, "USMALLINT"},
+      {DUCKDB_TYPE_UINTEGER, "UINTEGER"},
+      {DUCKDB_TYPE_UBIGINT, "UBIGINT"},
+      {DUCKDB_TYPE_HUGEINT, "HUGEINT"},
+      {DUCKDB_TYPE_UHUGEINT, "UHUGEINT"},
+      {DUCKDB_TYPE_FLOAT, "FLOAT"},
+      {DUCKDB_TYPE_DOUBLE, "DOUBLE"},
+      {DUCKDB_TYPE_DATE, "DATE"},
+      {DUCKDB_TYPE_TIME, "TIME"},
+      {DUCKDB_TYPE_TIMESTAMP, "TIMESTAMP"},
+      {DUCKDB_TYPE_TIMESTAMP_S, "TIMESTAMP_S"},
+      {DUCKDB_TYPE_TIMESTAMP_MS, "TIMESTAMP_MS"},
+      {DUCKDB_TYPE_TIMESTAMP_NS, "TIMESTAMP_NS"},
+      {DUCKDB_TYPE_TIMESTAMP_TZ, "TIMESTAMP WITH TIME ZONE"},
+      {DUCKDB_TYPE_TIME_TZ, "TIME WITH TIME ZONE"},
+      {DUCKDB_TYPE_INTERVAL, "INTERVAL"},
+      {DUCKDB_TYPE_VARCHAR, "VARCHAR"},
+      {DUCKDB_TYPE_BLOB, "BLOB"},
+      {DUCKDB_TYPE_BIT, "BIT"},
+      {DUCKDB_TYPE_UUID, "UUID"},
+      {DUCKDB_TYPE_ENUM, "ENUM"},
+      {DUCKDB_TYPE_LIST, "LIST"},
+      {DUCKDB_TYPE_STRUCT, "STRUCT"},
+      {DUCKDB_TYPE_MAP, "MAP"},
+      {DUCKDB_TYPE_ARRAY, "ARRAY"},
+      {DUCKDB_TYPE_UNION, "UNION"},
+      {DUCKDB_TYPE_SQLNULL, "NULL"},
+  };
+  const duckdb_type type = column_type(column);
+  if (type == DUCKDB_TYPE_DECIMAL) {
+    duckdb_logical_type t = duckdb_column_logical_type(const_cast<duckdb_result*>(&raw_), column);
+    const std::string out =
+        fmt::format("DECIMAL({},{})", duckdb_decimal_width(t), duckdb_decimal_scale(t));
+    duckdb_destroy_logical_type(&t);
+    return out;
+  }
+  const auto it = kNames.find(type);
+  return it == kNames.end() ? "OTHER" : it->second;
+}
+
+duckdb_data_chunk QueryResult::fetch() {
+  if (chunk_ != nullptr) duckdb_destroy_data_chunk(&chunk_);
+  chunk_ = duckdb_fetch_chunk(raw_);
+  return chunk_;
+}
+
+// --- session ---
+
+struct Session::State {
+  duckdb_database database = nullptr;
+  duckdb_connection connection = nullptr;
+  std::optional<Error> error;  // left by a table function of ours during the running query
+  std::uint64_t next_handle = 1;
+  std::map<std::uint64_t, std::shared_ptr<void>> held;
+  std::map<std::string, std::shared_ptr<void>, std::less<>> attachments;
+
+  ~State() {
+    // Held objects may be referred to by running scans: the database goes first.
+    if (connection != nullptr) duckdb_disconnect(&connection);
+    if (database != nullptr) duckdb_close(&database);
+  }
+};
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::open(const SessionConfig& config) {
+  auto state = std::make_unique<State>();
+  duckdb_config options = nullptr;
+  if (duckdb_create_config(&options) != DuckDBSuccess)
+    return fail(Code::kOutOfMemory, "DuckDB could not be configured: out of memory");
+  const auto set = [&](const char* name, const std::string& value) {
+    return duckdb_set_config(options, name, value.c_str()) == DuckDBSuccess;
+  };
+  const bool good = set("threads", "1") && set("memory_limit", fmt::format("{}B", config.memory)) &&
+                    set("autoinstall_known_extensions", "false") &&
+                    set("autoload_known_extensions", "false") &&
+                    set("preserve_insertion_order", "true");
+  char* message = nullptr;
+  const bool opened =
+      good && duckdb_open_ext(nullptr, &state->database, options, &message) == DuckDBSuccess;
+  duckdb_destroy_config(&options);
+  if (!opened) {
+    const std::string text = message != nullptr ? message : "a setting was refused";
+    duckdb_free(message);
+    return fail(error_of(DUCKDB_ERROR_INVALID, "DuckDB could not be opened: " + text));
+  }
+  if (duckdb_connect(state->database, &state->connection) != DuckDBSuccess)
+    return fail(Code::kInternal, "DuckDB could not be connected to");
+
+  std::unique_ptr<Session> session(new Session(std::move(state)));
+  if (!config.temp_folder.empty())
+    POLYSOME_TRY(session->run("SET temp_directory = " + sql_text(config.temp_folder)));
+  if (!config.allowed_paths.empty())
+    POLYSOME_TRY(session->run("SET allowed_paths = " + sql_list(config.allowed_paths)));
+  if (!config.allowed_directories.empty())
+    POLYSOME_TRY(session->run("SET allowed_directories = " + sql_list(config.allowed_directories)));
+  POLYSOME_TRY(register_moments(*session));
+  return session;
+}
+
+duckdb_connection Session::connection() const { return state_->connection; }
+
+Status Session::lock() {
+  POLYSOME_TRY(run("SET enable_external_access = false"));
+  return run("SET lock_configuration = true");
+}
+
+Status Session::run(const std::string& sql) {
+  POLYSOME_TRY(query(sql));
+  return {};
+}
+
+Result<QueryResult> Session::query(const std::string& sql) {
+  state_->error.reset();
+  duckdb_result raw{};
+  const duckdb_state done = duckdb_query(state_->connection, sql.c_str(), &raw);
+  QueryResult result(raw);
+  if (done == DuckDBSuccess) return result;
+  if (state_->error) return fail(*std::exchange(state_->error, std::nullopt));
+  const char* text = duckdb_result_error(&raw);
+  return fail(error_of(duckdb_result_error_type(&raw),
+                       text != nullptr ? text : "DuckDB gave no reason for its failure"));
+}
+
+Result<std::string> Session::text(const std::string& sql) {
+  POLYSOME_ASSIGN(QueryResult result,
+                  query("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (" + sql + "\n) LIMIT 1"));
+  duckdb_data_chunk chunk = result.fetch();
+  if (chunk == nullptr || duckdb_data_chunk_get_size(chunk) == 0)
+    return fail(Code::kInternal, "a query of ours gave no row: " + sql);
+  duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, 0);
+  if (auto* validity = duckdb_vector_get_validity(vector);
+      validity != nullptr && !duckdb_validity_row_is_valid(validity, 0))
+    return std::string();
+  auto* value = static_cast<duckdb_string_t*>(duckdb_vector_get_data(vector));
+  return std::string(duckdb_string_t_data(value), duckdb_string_t_length(*value));
+}
+
+Result<std::int64_t> Session::integer(const std::string& sql) {
+  POLYSOME_ASSIGN(QueryResult result, query(sql));
+  if (result.column_count() == 0 || result.column_type(0) == DUCKDB_TYPE_INVALID)
+    return fail(Code::kInternal, "a query of ours gave no column: " + sql);
+  duckdb_data_chunk chunk = result.fetch();
+  if (chunk == nullptr || duckdb_data_chunk_get_size(chunk) == 0)
+    return fail(Code::kInternal, "a query of ours gave no row: " + sql);
+  duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, 0);
+  if (auto* validity = duckdb_vector_get_validity(vector);
+      validity != nullptr && !duckdb_validity_row_is_valid(validity, 0))
+    return fail(Code::kInternal, "a query of ours gave NULL: " + sql);
+  const void* data = duckdb_vector_get_data(vector);
+  switch (result.column_type(0)) {
+    case DUCKDB_TYPE_BOOLEAN: return static_cast<const bool*>(data)[0] ? 1 : 0;
+    case DUCKDB_TYPE_TINYINT: return static_cast<const std::int8_t*>(data)[0];
+    case DUCKDB_TYPE_UTINYINT: return static_cast<const std::uint8_t*>(data)[0];
+    case DUCKDB_TYPE_SMALLINT: return static_cast<const std::int16_t*>(data)[0];
+    case DUCKDB_TYPE_USMALLINT: return static_cast<const std::uint16_t*>(data)[0];
+    case DUCKDB_TYPE_INTEGER: return static_cast<const std::int32_t*>(data)[0];
+    case DUCKDB_TYPE_UINTEGER: return static_cast<const std::uint32_t*>(data)[0];
+    case DUCKDB_TYPE_BIGINT: return static_cast<const std::int64_t*>(data)[0];
+    case DUCKDB_TYPE_UBIGINT:
+      return static_cast<std::int64_t>(static_cast<const std::uint64_t*>(data)[0]);
+    case DUCKDB_TYPE_HUGEINT:
+      return static_cast<std::int64_t>(static_cast<const duckdb_hugeint*>(data)[0].lower);
+    case DUCKDB_TYPE_DOUBLE: return static_cast<std::int64_t>(static_cast<const double*>(data)[0]);
+    default:
+      return fail(Code::kInternal, fmt::format("a query of ours gave {}, not an integer: {}",
+                                               result.column_type_name(0), sql));
+  }
+}
+
+void Session::interrupt() { duckdb_interrupt(state_->connection); }
+
+void Session::set_error(Error error) {
+  if (!state_->error) state_->error = std::move(error);
+}
+
+std::uint64_t Session::hold(std::shared_ptr<void> object) {
+  const std::uint64_t handle = state_->next_handle++;
+  state_->held.emplace(handle, std::move(object));
+  return handle;
+}
+
+std::shared_ptr<void> Session::held(std::uint64_t handle) const {
+  const auto it = state_->held.find(handle);
+  return it == state_->held.end() ? nullptr : it->second;
+}
+
+void Session::release(std::uint64_t handle) { state_->held.erase(handle); }
+
+std::shared_ptr<void>& Session::attachment(std::string_view room) {
+  return state_->attachments[std::string(room)];
+}
+
+std::string sql_identifier(std::string_view name) {
+  std::string out = "\"";
+  for (const char c : name) {
+    if (c == '"') out.push_back('"');
+    out.push_back(c);
+  }
+  out.push_back('"');
+  return out;
+}
+
+std::string sql_text(std::string_view value) {
+  std::string out = "'";
+  for (const char c : value) {
+    if (c == '\'') out.push_back('\'');
+    out.push_back(c);
+  }
+  out.push_back('\'');
+  return out;
+}
+
+}  // namespace polysome

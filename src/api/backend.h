@@ -1,5 +1,5 @@
-// What the HTTP routes need of the service, as typed calls; the daemon implements it, tests fake it. Loop
-// thread only. Replies may come at once or later, exactly once each.
+// What the HTTP routes need of the service, as typed calls; the daemon implements it, tests fake
+// it. Loop thread only. Replies may come at once or later, exactly once each.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ template <class T>
 using Reply = std::function<void(Result<T>)>;
 
 struct SubmitAnswer {
-  Json body;         // job_id, status, queue_position, links …
+  Json body;  // job_id, status, queue_position, links …
   JobId id;
   bool replayed = false;  // same Idempotency-Key and body as before
 };
@@ -32,9 +32,9 @@ struct ListQuery {
   bool full = false;
 };
 struct ResultQuery {
-  std::string table;                  // empty: the job's main table
+  std::string table;  // empty: the job's main table
   std::vector<std::string> columns;
-  std::string format = "json";        // json, csv, tsv, ndjson, parquet, arrow
+  std::string format = "json";  // json, csv, tsv, ndjson, parquet, arrow
   std::optional<std::uint64_t> limit;
   std::string page_token;
 };
@@ -44,16 +44,16 @@ struct Download {
   std::string file;
   bool remove = false;
   std::string content_type;
-  std::string file_name;              // for Content-Disposition
+  std::string file_name;  // for Content-Disposition
 };
 // One event as told to clients, already committed.
 struct Told {
   std::uint64_t id = 0;
   std::optional<JobId> job;
   std::string type;
-  std::string user;                   // of the job, for filters
-  std::string envelope;               // JSON text
-  bool last_of_job = false;           // the final job.status: ends jobs/{id}/events
+  std::string user;          // of the job, for filters
+  std::string envelope;      // JSON text
+  bool last_of_job = false;  // the final job.status: ends jobs/{id}/events
 };
 
 class Backend {
@@ -68,14 +68,19 @@ class Backend {
   virtual void cluster_scale(int n_workers, double wait_seconds, Reply<Json> reply) = 0;
   virtual Json cluster_status() = 0;
   virtual Json worker_status(const std::string& id, Status* status) = 0;
-  virtual Result<Json> cluster_metrics(std::optional<WallTime> since, std::optional<double> step_seconds) = 0;
+  virtual Result<Json> cluster_metrics(std::optional<WallTime> since,
+                                       std::optional<double> step_seconds) = 0;
 
   // jobs
-  virtual void submit(SubmitRequest request, const std::string& caller, const std::string& body_hash, Reply<SubmitAnswer> reply) = 0;
+  virtual void submit(SubmitRequest request, const std::string& caller,
+                      const std::string& body_hash, Reply<SubmitAnswer> reply) = 0;
   virtual Result<Json> job_status(const JobId& id) = 0;
-  // Long poll: at the end of the job; with `after`, at the first version above it; or at the time's end.
-  virtual void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after, Reply<Json> reply) = 0;
-  virtual void cancel(const JobId& id, const std::string& reason, bool force, Reply<Json> reply) = 0;
+  // Long poll: at the end of the job; with `after`, at the first version above it; or at the time's
+  // end.
+  virtual void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
+                        Reply<Json> reply) = 0;
+  virtual void cancel(const JobId& id, const std::string& reason, bool force,
+                      Reply<Json> reply) = 0;
   virtual Result<Json> list_jobs(const ListQuery& query) = 0;
   virtual Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) = 0;
   virtual void job_result(const JobId& id, const ResultQuery& query, Reply<Download> reply) = 0;
@@ -90,12 +95,13 @@ class Backend {
   virtual void dataset(const std::string& id, Reply<Json> reply) = 0;
   virtual void forget_dataset(const std::string& id, Reply<Json> reply) = 0;
 
-  // push: events after `after` from the journal, then live. The listener is called for each event until
-  // unsubscribe; `job` limits to one job.
+  // push: events after `after` from the journal, then live. The listener is called for each event
+  // until unsubscribe; `job` limits to one job.
   using Listener = std::function<void(const Told&)>;
   virtual std::uint64_t subscribe(std::optional<JobId> job, Listener listener) = 0;
   virtual void unsubscribe(std::uint64_t subscription) = 0;
-  virtual std::vector<Told> replay(std::uint64_t after, std::optional<JobId> job, std::size_t limit) = 0;
+  virtual std::vector<Told> replay(std::uint64_t after, std::optional<JobId> job,
+                                   std::size_t limit) = 0;
   virtual std::uint64_t newest_event() = 0;
   virtual std::uint64_t oldest_event() = 0;
   // A job.status event made now, for subscribers that begin with a snapshot.

@@ -1,0 +1,198 @@
+// For tests: a backend with a few jobs, a journal in memory and notes of what it was asked. Used
+// from one thread at a time.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/backend.h"
+
+namespace polysome::api {
+
+inline JobId job_number(std::uint8_t n) { return JobId::make(1'700'000'000'000 + n, {n}); }
+
+inline OperationCatalog test_catalog() {
+  OperationCatalog catalog;
+  OperationDescription aggregate;
+  aggregate.name = "aggregate";
+  aggregate.type = "table";
+  Parameter column;
+  column.name = "column";
+  column.type = ParamType::kColumn;
+  aggregate.parameters.push_back(column);
+  catalog.add(aggregate);
+  return catalog;
+}
+
+class FakeBackend : public Backend {
+ public:
+  const OperationCatalog& catalog() const override { return catalog_; }
+  SubmitDefaults submit_defaults() const override { return {}; }
+
+  void cluster_start(const Json& body, double wait, Reply<Json> reply) override {
+    note("cluster_start", {{"body", body}, {"wait", wait}}, reply);
+  }
+  void cluster_stop(bool force, double wait, Reply<Json> reply) override {
+    note("cluster_stop", {{"force", force}, {"wait", wait}}, reply);
+  }
+  void cluster_scale(int n, double wait, Reply<Json> reply) override {
+    note("cluster_scale", {{"n_workers", n}, {"wait", wait}}, reply);
+  }
+  Json cluster_status() override { return {{"status", "running"}}; }
+  Json worker_status(const std::string& id, Status* status) override {
+    if (id != "w1") *status = fail(Code::kNotFound, "there is no worker \"" + id + "\"");
+    return {{"id", id}};
+  }
+  Result<Json> cluster_metrics(std::optional<WallTime> since, std::optional<double> step) override {
+    return Json{{"since", since ? Json(*since) : Json()}, {"step", step ? Json(*step) : Json()}};
+  }
+
+  void submit(SubmitRequest request, const std::string& caller, const std::string& hash,
+              Reply<SubmitAnswer> reply) override {
+    Json spec = {{"user", request.spec.user},
+                 {"caller", caller},
+                 {"hash", hash},
+                 {"key", request.idempotency_key},
+                 {"operation", request.spec.operation}};
+    asked.emplace_back("submit", spec);
+    reply(SubmitAnswer{{{"job_id", job_number(7).text()}, {"status", "pending"}, {"asked", spec}},
+                       job_number(7),
+                       request.idempotency_key == "again"});
+  }
+  Result<Json> job_status(const JobId& id) override {
+    const auto it = jobs.find(id);
+    if (it == jobs.end()) return fail(Code::kNotFound, "there is no job " + id.text());
+    return it->second;
+  }
+  void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
+                Reply<Json> reply) override {
+    asked.emplace_back("wait_job",
+                       Json{{"wait", seconds}, {"after", after ? Json(*after) : Json()}});
+    if (hold_waits)
+      waiting.push_back(std::move(reply));
+    else
+      reply(job_status(id));
+  }
+  void cancel(const JobId&, const std::string& reason, bool force, Reply<Json> reply) override {
+    note("cancel", {{"reason", reason}, {"force", force}}, reply);
+  }
+  Result<Json> list_jobs(const ListQuery& q) override {
+    return Json{{"jobs", Json::array()},
+                {"limit", q.limit},
+                {"full", q.full},
+                {"user", q.user},
+                {"priority", q.priority ? Json(name(*q.priority)) : Json()},
+                {"status", q.status ? Json(name(*q.status)) : Json()}};
+  }
+  Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override {
+    if (!jobs.contains(id)) return fail(Code::kNotFound, "there is no job " + id.text());
+    return Json{{"offset", offset}, {"limit", limit}};
+  }
+  void job_result(const JobId& id, const ResultQuery& q, Reply<Download> reply) override {
+    if (!jobs.contains(id)) return reply(fail(Code::kNotFound, "there is no job " + id.text()));
+    if (jobs[id]["status"] != "completed") return reply(fail(Code::kConflict, "not completed"));
+    Download out;
+    if (q.format == "json") {
+      out.body = {{"rows", Json::array()}, {"columns", q.columns}, {"table", q.table}};
+    } else {
+      out.file = file_to_send;
+      out.remove = true;
+      out.content_type = "text/csv";
+      out.file_name = "métrics 1.csv";
+    }
+    reply(std::move(out));
+  }
+  Json queue_status(std::size_t limit) override {
+    return {{"limit", limit}, {"jobs", Json::array()}};
+  }
+  std::vector<std::string> recent_job_ids(std::size_t most) override {
+    std::vector<std::string> out;
+    for (const auto& [id, status] : jobs)
+      if (out.size() < most) out.push_back(id.text());
+    return out;
+  }
+
+  void data_load(const Json& body, Reply<Json> reply) override { note("data_load", body, reply); }
+  void data_partition(const Json& body, Reply<Json> reply) override {
+    note("data_partition", body, reply);
+  }
+  Json datasets() override { return {{"datasets", Json::array()}}; }
+  void dataset(const std::string& id, Reply<Json> reply) override { note("dataset", id, reply); }
+  void forget_dataset(const std::string& id, Reply<Json> reply) override {
+    note("forget", id, reply);
+  }
+
+  std::uint64_t subscribe(std::optional<JobId> job, Listener listener) override {
+    subscribers[++subscriptions] = {job, std::move(listener)};
+    return subscriptions;
+  }
+  void unsubscribe(std::uint64_t subscription) override { subscribers.erase(subscription); }
+  std::vector<Told> replay(std::uint64_t after, std::optional<JobId> job,
+                           std::size_t limit) override {
+    std::vector<Told> out;
+    for (const auto& told : journal)
+      if (told.id > after && (!job || told.job == job) && out.size() < limit) out.push_back(told);
+    if (during_replay) during_replay();
+    return out;
+  }
+  std::uint64_t newest_event() override { return newest; }
+  std::uint64_t oldest_event() override { return journal.empty() ? 0 : journal.front().id; }
+  std::optional<Told> snapshot(const JobId& id) override {
+    const auto it = jobs.find(id);
+    if (it == jobs.end()) return std::nullopt;
+    const auto status = job_status_from_name(it->second.value("status", ""));
+    return Told{newest,
+                id,
+                "job.status",
+                "",
+                R"({"type":"job.status","snapshot":true})",
+                status && is_final(*status)};
+  }
+  Json health(int* status) override {
+    *status = healthy ? 200 : 503;
+    return {{"status", healthy ? "healthy" : "unhealthy"}};
+  }
+  bool ready(std::string* why_not) override {
+    if (!healthy) *why_not = "the disk is full";
+    return healthy;
+  }
+  Json version() override { return {{"version", "1"}}; }
+
+  // A committed event: into the journal and to the subscribers.
+  void tell(std::optional<JobId> job, std::string type, bool last = false, std::string user = {}) {
+    const std::uint64_t seq = job ? ++seqs[*job] : 0;
+    const Json envelope = {{"id", ++newest}, {"type", type}, {"seq", seq}};
+    journal.push_back({newest, job, std::move(type), std::move(user), dump(envelope), last});
+    const Told told = journal.back();
+    auto listeners = subscribers;
+    for (auto& [id, subscriber] : listeners)
+      if (subscribers.contains(id) && (!subscriber.first || subscriber.first == told.job))
+        subscriber.second(told);
+  }
+
+  std::map<JobId, Json> jobs;
+  std::vector<Told> journal;
+  std::uint64_t newest = 0;
+  std::map<JobId, std::uint64_t> seqs;
+  std::map<std::uint64_t, std::pair<std::optional<JobId>, Listener>> subscribers;
+  std::uint64_t subscriptions = 0;
+  std::function<void()> during_replay;
+  std::vector<std::pair<std::string, Json>> asked;
+  std::vector<Reply<Json>> waiting;
+  bool hold_waits = false;
+  bool healthy = true;
+  std::string file_to_send;
+
+ private:
+  void note(const char* what, const Json& with, const Reply<Json>& reply) {
+    asked.emplace_back(what, with);
+    reply(Json{{"asked", what}, {"with", with}});
+  }
+
+  OperationCatalog catalog_ = test_catalog();
+};
+
+}  // namespace polysome::api

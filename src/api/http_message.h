@@ -1,0 +1,103 @@
+// What handlers see of HTTP: plain requests, answers and streams, without a socket or a parser. The
+// connection (connection.h) fills and carries them. Loop thread only.
+//
+// An Exchange is one request's way back: exactly one of send, send_file and open_stream is used,
+// once, now or later. Dropping it unused answers 500, so no client waits for ever on a defect.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace polysome::api {
+
+struct Header {
+  std::string name;
+  std::string value;
+};
+
+struct Endpoint {
+  std::string address;  // as text, without brackets
+  std::uint16_t port = 0;
+  bool loopback = false;
+};
+
+struct HttpRequest {
+  std::string method;
+  std::string target;                 // as sent
+  std::vector<std::string> segments;  // of the path, percent-decoded; "/" has none
+  std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
+  std::vector<Header> headers;                             // values trimmed
+  std::uint64_t content_length = 0;                        // as announced; 0 when chunked or absent
+  std::string body;
+  Endpoint peer, local;
+  // The login that owns the peer's end of the connection; "" when it can't be told.
+  std::function<std::string()> login;
+
+  // The first header of that name (any case).
+  std::optional<std::string_view> header(std::string_view name) const;
+  // HEAD is answered as GET without the body.
+  bool safe() const { return method == "GET" || method == "HEAD"; }
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::vector<Header> headers;
+  std::string body;
+  bool close = false;  // end the connection after it
+};
+
+struct FileAnswer {
+  std::string path;
+  bool remove = false;  // the file is ours: gone after the answer
+  std::string content_type;
+  std::string file_name;  // offered to the client
+};
+
+struct StreamOptions {
+  std::string content_type;
+  std::string heartbeat;  // written every so often, so that both sides notice a dead connection
+  Millis every{15'000};
+};
+
+// An answer without a known end. A client that does not take what is written (over the server's
+// limit of buffered bytes) is cut off.
+class EventStream {
+ public:
+  virtual ~EventStream() = default;
+  virtual void write(std::string_view text) = 0;  // nothing happens once it is over
+  virtual void close() = 0;                       // after what was written
+  virtual std::size_t buffered() const = 0;
+  // `gone`: the client left or was cut off, at most once and never after close(). `drained`: all
+  // that was written has been taken. Both are dropped when the stream is over.
+  virtual void watch(std::function<void()> gone, std::function<void()> drained) = 0;
+};
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual void send(HttpResponse response) = 0;
+  virtual void send_file(FileAnswer file) = 0;
+  virtual std::shared_ptr<EventStream> open_stream(StreamOptions options) = 0;
+};
+using Responder = std::shared_ptr<Exchange>;
+
+// Who answers requests (the router).
+class RequestHandler {
+ public:
+  virtual ~RequestHandler() = default;
+  // Looks at the head before the body is read; an answer refuses the request.
+  virtual std::optional<HttpResponse> refuse(const HttpRequest& head) = 0;
+  virtual void handle(HttpRequest request, Responder responder) = 0;
+};
+
+bool same_name(std::string_view a, std::string_view b);  // ASCII, any case
+
+}  // namespace polysome::api

@@ -1,0 +1,251 @@
+// jobs/submit, list, {id}, {id}/status, cancel, tasks, result.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "api/answers.h"
+#include "api/caller.h"
+#include "api/request_reader.h"
+#include "api/routes.h"
+#include "base/nearest.h"
+
+namespace polysome::api {
+namespace {
+
+constexpr std::size_t kMostKeyBytes = 255;
+constexpr std::size_t kNearestAmong = 200;
+
+// FNV-1a, 128 bits, of the body with sorted members: tells an idempotent repeat from another
+// request.
+std::string hash_of(const Json& body) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide prime = (Wide{1} << 88) + 0x13b;
+  Wide hash = (Wide{0x6c62272e07bb0142} << 64) + 0x62b821756295c58d;
+  for (const char c : nlohmann::json(body).dump()) {
+    hash ^= static_cast<unsigned char>(c);
+    hash *= prime;
+  }
+  return fmt::format("{:016x}{:016x}", static_cast<std::uint64_t>(hash >> 64),
+                     static_cast<std::uint64_t>(hash));
+}
+
+Status check_user(const std::string& asked, const std::string& caller) {
+  if (asked.empty() || asked == caller || caller == "root" || caller == login_name(::geteuid()))
+    return {};
+  return fail(Error(Code::kForbidden,
+                    fmt::format("user \"{}\" is not the caller, who is {}", asked, caller),
+                    "leave user out; only root and the service's own account submit for others")
+                  .at("/user"));
+}
+
+Result<std::string> idempotency_key(const HttpRequest& request) {
+  const auto key = request.header("Idempotency-Key");
+  if (!key) return std::string();
+  if (key->empty() || key->size() > kMostKeyBytes)
+    return fail(Code::kInvalid,
+                fmt::format("Idempotency-Key must have 1 to {} characters, not {}", kMostKeyBytes,
+                            key->size()),
+                "a UUID does");
+  return std::string(*key);
+}
+
+void submit(Backend& backend, const Call& call, const Responder& to) {
+  const auto refuse = [&](const Error& e) { to->send(problem_answer(e)); };
+  const auto body = read_body(call.request);
+  if (!body) return refuse(body.error());
+  auto key = idempotency_key(call.request);
+  if (!key) return refuse(key.error());
+  auto request = parse_submit(*body, backend.catalog(), backend.submit_defaults());
+  if (!request) return refuse(request.error());
+  std::string caller = call.request.login ? call.request.login() : std::string();
+  if (caller.empty()) caller = "anonymous";
+  if (const auto ok = check_user(request->spec.user, caller); !ok) return refuse(ok.error());
+  if (request->spec.user.empty()) request->spec.user = caller;
+  request->idempotency_key = std::move(*key);
+  backend.submit(
+      std::move(*request), caller, hash_of(*body), [to](const Result<SubmitAnswer>& answer) {
+        if (!answer) return to->send(problem_answer(answer.error()));
+        HttpResponse out = json_answer(answer->body);
+        out.headers.push_back({"Location", fmt::format("{}/jobs/{}", kBase, answer->id.text())});
+        if (answer->replayed) out.headers.push_back({"Idempotency-Replayed", "true"});
+        to->send(std::move(out));
+      });
+}
+
+// If-None-Match: a list of entity tags, compared weakly, or "*".
+bool names_tag(std::string_view list, std::string_view tag) {
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    std::string_view one = list.substr(0, comma);
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (one == tag || one == "*") return true;
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+void send_status(const Result<Json>& status, const std::string& none_match, const Responder& to) {
+  if (!status) return to->send(problem_answer(status.error()));
+  const std::string tag = fmt::format("\"{}\"", status->value("version", std::uint64_t{0}));
+  HttpResponse out = json_answer(*status);
+  if (names_tag(none_match, tag)) out = {304, {{"Cache-Control", "no-store"}}, {}, false};
+  out.headers.push_back({"ETag", tag});
+  to->send(std::move(out));
+}
+
+void status(Backend& backend, const Call& call, const Responder& to) {
+  QueryReader query(call.request);
+  const auto wait = query.number("wait", 0, kMostWaitSeconds);
+  const auto after = query.integer("after", 0, INT64_MAX);
+  if (after && !wait)
+    query.refuse(Error(Code::kInvalid, "after goes with wait", "status?wait=30&after=VERSION"));
+  if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
+  const auto id = job_of_path(call.ids[0], backend);
+  if (!id) return to->send(problem_answer(id.error()));
+  const std::string none_match(call.request.header("If-None-Match").value_or(""));
+  if (!wait) return send_status(backend.job_status(*id), none_match, to);
+  backend.wait_job(
+      *id, *wait, after ? std::optional(static_cast<std::uint64_t>(*after)) : std::nullopt,
+      [to, none_match](const Result<Json>& status) { send_status(status, none_match, to); });
+}
+
+void cancel(Backend& backend, const Call& call, const Responder& to) {
+  static const std::vector<std::string> kModes{"graceful", "force"};
+  const auto id = job_of_path(call.ids[0], backend);
+  if (!id) return to->send(problem_answer(id.error()));
+  const auto body = read_body(call.request);
+  if (!body) return to->send(problem_answer(body.error()));
+  ObjectReader r(*body, "");
+  const std::string reason = r.text("reason").value_or("");
+  const std::string mode = r.text("mode").value_or("graceful");
+  if (std::ranges::find(kModes, mode) == kModes.end())
+    r.refuse("mode", Code::kInvalid,
+             fmt::format("mode \"{}\" is not known{}", mode, did_you_mean(mode, kModes)),
+             "graceful or force");
+  if (const auto ok = r.finish(); !ok) return to->send(problem_answer(ok.error()));
+  backend.cancel(*id, reason, mode == "force", answer_with(to));
+}
+
+void list(Backend& backend, const Call& call, const Responder& to) {
+  static const std::vector<std::string> kStatuses{"pending", "running", "completed", "failed",
+                                                  "cancelled"};
+  QueryReader query(call.request);
+  ListQuery out;
+  if (const auto s = query.choice("status", kStatuses)) out.status = job_status_from_name(*s);
+  if (const auto p = query.text("priority")) {
+    const bool digit = p->size() == 1 && (*p)[0] >= '0' && (*p)[0] <= '9';
+    const auto priority = parse_priority(digit ? Json((*p)[0] - '0') : Json(*p), "");
+    if (priority) {
+      out.priority = *priority;
+    } else {
+      Error error = priority.error();
+      error.errors.clear();  // no place in a body
+      query.refuse(std::move(error));
+    }
+  }
+  out.operation = query.text("operation").value_or("");
+  out.dataset_id = query.text("dataset_id").value_or("");
+  out.user = query.text("user").value_or("");
+  out.name = query.text("name").value_or("");
+  out.tag = query.text("tag").value_or("");
+  out.since = query.time("since");
+  out.until = query.time("until");
+  out.limit = query.limit();
+  out.page_token = query.text("page_token").value_or("");
+  out.full = query.choice("view", {"full", "basic"}) == "full";
+  if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
+  answer_with(to)(backend.list_jobs(out));
+}
+
+void tasks(Backend& backend, const Call& call, const Responder& to) {
+  QueryReader query(call.request);
+  const std::size_t limit = query.limit();
+  std::uint32_t offset = 0;
+  if (const auto token = query.text("page_token")) {
+    const auto [end, ec] = std::from_chars(token->data(), token->data() + token->size(), offset);
+    if (ec != std::errc() || end != token->data() + token->size() || token->empty())
+      query.refuse(Error(Code::kMalformed, "page_token is not one of ours",
+                         "take next_page_token of the page before"));
+  }
+  if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
+  const auto id = job_of_path(call.ids[0], backend);
+  if (!id) return to->send(problem_answer(id.error()));
+  answer_with(to)(backend.job_tasks(*id, offset, static_cast<std::uint32_t>(limit)));
+}
+
+void result(Backend& backend, const Call& call, const Responder& to) {
+  static const std::vector<std::string> kFormats{"json",   "csv",     "tsv",
+                                                 "ndjson", "parquet", "arrow"};
+  QueryReader query(call.request);
+  ResultQuery out;
+  out.format = query.choice("format", kFormats).value_or("json");
+  out.table = query.text("table").value_or("");
+  out.columns = query.list("columns");
+  out.page_token = query.text("page_token").value_or("");
+  const bool pages = out.format == "json";
+  if (const auto limit = query.integer("limit", 1, pages ? kMostListed : INT64_MAX))
+    out.limit = static_cast<std::uint64_t>(*limit);
+  if (!pages && !out.page_token.empty())
+    query.refuse(Error(
+        Code::kInvalid,
+        fmt::format("page_token goes with format=json; {} gives the whole table", out.format)));
+  if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
+  const auto id = job_of_path(call.ids[0], backend);
+  if (!id) return to->send(problem_answer(id.error()));
+  const auto answer = [to, id = *id, &backend](const Result<Download>& download) {
+    if (!download) {
+      // A job that has no result yet, or any more: say how it stands.
+      Json more = Json::object();
+      if (const auto status = backend.job_status(id);
+          status && download.error().code == Code::kConflict)
+        more["job_status"] = status->value("status", Json());
+      more["job_id"] = id.text();
+      return to->send(problem_answer(download.error(), more));
+    }
+    if (download->file.empty()) return to->send(json_answer(download->body));
+    to->send_file({download->file, download->remove, download->content_type, download->file_name});
+  };
+  backend.job_result(*id, out, answer);
+}
+
+}  // namespace
+
+Result<JobId> job_of_path(const std::string& text, Backend& backend) {
+  if (const auto id = JobId::parse(text)) return *id;
+  const auto known = backend.recent_job_ids(kNearestAmong);
+  std::string meant;
+  // People copy the last characters, as tables show them.
+  if (text.size() >= 6 && text.size() < 36)
+    for (const auto& k : known)
+      if (k.ends_with(text)) meant = fmt::format("; did you mean \"{}\"?", k);
+  if (meant.empty()) meant = did_you_mean(text, known);
+  return fail(Code::kNotFound, fmt::format("there is no job \"{}\"{}", text.substr(0, 100), meant),
+              fmt::format("GET {}/jobs/list shows the jobs there are", kBase));
+}
+
+void add_job_routes(Router& router, Backend& backend) {
+  const std::string base = std::string(kBase) + "/jobs/";
+  const auto at = [&](const char* method, const std::string& path, const char* text,
+                      std::vector<std::string> query,
+                      void (*f)(Backend&, const Call&, const Responder&)) {
+    router.add({method, base + path, text, std::move(query),
+                [&backend, f](const Call& call, const Responder& to) { f(backend, call, to); }});
+  };
+  at("POST", "submit", "hand in a job", {}, submit);
+  at("GET", "list", "jobs, newest first",
+     {"status", "priority", "operation", "dataset_id", "user", "name", "tag", "since", "until",
+      "limit", "page_token", "view"},
+     list);
+  at("GET", "{id}", "one job", {"wait", "after"}, status);
+  at("GET", "{id}/status", "one job; waits for a change when asked", {"wait", "after"}, status);
+  at("POST", "{id}/cancel", "end a job's work", {}, cancel);
+  at("GET", "{id}/tasks", "a job's tasks", {"limit", "page_token"}, tasks);
+  at("GET", "{id}/result", "a completed job's table, in pages or whole",
+     {"table", "columns", "format", "limit", "page_token"}, result);
+}
+
+}  // namespace polysome::api

@@ -1,0 +1,15 @@
+#include "api/routes.h"
+
+namespace polysome::api {
+
+void add_routes(Router& router, Backend& backend, PushConfig config) {
+  add_cluster_routes(router, backend);
+  add_job_routes(router, backend);
+  add_queue_routes(router, backend);
+  add_data_routes(router, backend);
+  add_health_routes(router, backend);
+  add_push_routes(router, backend, config);
+  add_index_route(router);
+}
+
+}  // namespace polysome::api

@@ -1,0 +1,34 @@
+// The routes by group, one file each (x_routes.cc). A handler reads a request strictly, calls the
+// backend and answers what it says; it decides nothing. The backend outlives the router and all
+// exchanges.
+#pragma once
+
+#include <string>
+
+#include "api/backend.h"
+#include "api/router.h"
+
+namespace polysome::api {
+
+struct PushConfig {
+  Millis heartbeat{15'000};
+  std::size_t page = 256;               // events read from the journal at a time
+  std::size_t replay_buffer = 262'144;  // a replay rests while the client has this much to take
+  std::size_t most_held = 4096;         // live events kept aside during a replay
+};
+
+void add_cluster_routes(Router& router, Backend& backend);  // cluster/*, metrics/cluster
+void add_job_routes(Router& router, Backend& backend);      // jobs/*, but their events
+void add_queue_routes(Router& router, Backend& backend);
+void add_data_routes(Router& router, Backend& backend);
+void add_health_routes(Router& router, Backend& backend);  // health, livez, readyz, version
+void add_push_routes(Router& router, Backend& backend, PushConfig config = {});
+void add_index_route(Router& router);  // "/": lists the router's routes
+// All of the above.
+void add_routes(Router& router, Backend& backend, PushConfig config = {});
+
+// The id a path gives. Errors: kNotFound when it is none, naming the nearest job there is and how
+// to list them. Whether the job exists is the backend's to say.
+Result<JobId> job_of_path(const std::string& text, Backend& backend);
+
+}  // namespace polysome::api

@@ -29,6 +29,7 @@ bool counts(const Worker& worker) {
 
 void stop_worker(Machine& m, Worker& worker, bool force) {
   worker.state = WorkerState::kStopping;
+  worker.heard = m.now;  // from here its lease is the time it has to end
   m.out.push_back(StopWorker{worker.id, force});
 }
 
@@ -145,9 +146,9 @@ void scale_cluster(Machine& m, const ClusterScaled& event) {
 void worker_ready(Machine& m, const WorkerReady& event) {
   Worker* worker = m.resources.find(event.worker);
   if (worker == nullptr) return;
-  worker->heard = m.now;
   worker->pid = event.pid;
   if (worker->state != WorkerState::kStarting) return;
+  worker->heard = m.now;
   worker->state = WorkerState::kReady;
   m.resize = true;
   announce(m, "worker.ready", {{"worker", event.worker.text()}, {"pid", event.pid}});
@@ -160,7 +161,7 @@ void worker_lost(Machine& m, const WorkerLost& event) {
 
 void worker_heard(Machine& m, const WorkerHeard& event) {
   Worker* worker = m.resources.find(event.worker);
-  if (worker == nullptr) return;
+  if (worker == nullptr || worker->state == WorkerState::kStopping) return;
   worker->heard = m.now;
   worker->memory_used = event.memory_used;
   worker->cpu_percent = event.cpu_percent;

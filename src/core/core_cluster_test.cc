@@ -104,6 +104,21 @@ TEST(Cluster, ScalingUpAgainKeepsADrainingWorker) {
   EXPECT_EQ(t.of<StartWorker>().size(), 2U);
 }
 
+TEST(Cluster, AStoppedWorkerThatDoesNotEndIsForced) {
+  TestCore t;
+  t.start_cluster();
+  t.step(ClusterStopped{false});
+  t.now += 14'000;
+  t.step(WorkerHeard{t.ready[0], 1, 1});
+  t.now += 14'000;
+  t.step(WorkerHeard{t.ready[0], 1, 1});
+  t.now += 3'000;
+  t.step(Tick{});
+  ASSERT_EQ(t.of<StopWorker>().size(), 1U);
+  EXPECT_TRUE(t.of<StopWorker>()[0].force);
+  EXPECT_EQ(t.core.cluster().status, "stopped");
+}
+
 TEST(Cluster, JobsSubmittedBeforeTheStartRunAfterIt) {
   TestCore t;
   t.step(t.job('a'));

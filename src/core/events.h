@@ -194,7 +194,8 @@ struct JobEnded {
   Json result;
   Json warnings = Json::array();
 };
-// An event for clients that is not about a job: cluster.scaled, worker.ready, worker.lost …
+// An event for clients that is not about a job: cluster.status, cluster.scaled, worker.ready,
+// worker.lost, worker.stopped.
 struct Announce {
   std::string type;
   Json data;

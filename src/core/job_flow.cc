@@ -107,8 +107,10 @@ void restore_job(Machine& m, const JobRestored& event) {
   std::vector<Stage> stages;
   for (const auto& s : event.stages) stages.push_back(s.stage);
   if (stages.empty()) stages.push_back(root_stage());
-  // A job that had begun had its dependencies met.
-  if (event.stages.empty()) wait_for_dependencies(m, *job);
+  // A job that had got anywhere had its dependencies met.
+  const bool begun =
+      std::ranges::any_of(event.stages, [](const auto& s) { return !s.finished.empty(); });
+  if (!begun) wait_for_dependencies(m, *job);
   if (const auto added = append_stages(m, *job, stages); !added) {
     fail_job(m, *job, added.error(), FaultClass::kInternal, "");
     return;

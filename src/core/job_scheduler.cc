@@ -16,6 +16,7 @@ constexpr std::size_t kStagesTried = 4;
 struct Pass {
   int idle = 0;                  // slots
   std::optional<WorkerId> kept;  // for the first job that needs more memory than is free
+  const JobRun* keeper = nullptr;
 };
 
 enum class Placed : std::uint8_t { kYes, kBlocked, kAtOwnCeiling };
@@ -56,6 +57,7 @@ Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool agai
   if (obstacle == Obstacle::kMemory && !pass.kept) {
     job.kept_worker = m.resources.worker_to_keep(job, grant);
     pass.kept = job.kept_worker;
+    pass.keeper = &job;
   }
   return obstacle == Obstacle::kOwnCeiling ? Placed::kAtOwnCeiling : Placed::kBlocked;
 }
@@ -104,6 +106,9 @@ void place_tasks(Machine& m) {
     if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {
       job.parked = true;
       place_in_queue(m, job);
+      // Until one of its attempts ends it could not use a worker kept for it.
+      if (pass.keeper == &job) pass.kept.reset();
+      job.kept_worker.reset();
     } else if (placed != Placed::kYes && ++blocked >= kMostBlockedLooks) {
       return;
     }

@@ -119,7 +119,8 @@ void restore_stage(Machine& m, JobRun& job, std::uint32_t number, const Restored
   if (stage.borders) restore_borders(m, job, stage, restored, later_stage_began);
   stage.progress.done = static_cast<std::uint32_t>(std::ranges::count(stage.finished, true));
   stage.fresh = stage.tasks() - stage.progress.done;
-  stage.progress.bytes_finished = restored.bytes_done;
+  stage.progress.bytes_finished =
+      restored.bytes_done > 0 ? restored.bytes_done : stage.progress.share() * stage.progress.done;
   job.reused_tasks += stage.progress.done;
   job.progress.stage_changed(stage.progress, m.now);
   count_ready(m, job, stage);

@@ -37,10 +37,17 @@ std::filesystem::path manifest_path(const std::filesystem::path& stage_folder, s
                                     bool start_inside_quotes);
 
 // Hashes (and fsyncs, when durable) the files, links the manifest. False: another attempt won; the own
-// files were removed. Errors: kIo, kDiskFull.
+// files were removed. A manifest in the way whose files are lost or damaged is replaced. Errors: kIo,
+// kDiskFull.
 Result<bool> publish(const TaskSpec& spec, Manifest manifest, bool durable);
 // The winning manifest of a finished task; the .in.json one is preferred when there. kIo with message
-// "output lost: …" when absent or a file's size is wrong; with check_hash also when its hash is.
-Result<Manifest> read_manifest(const std::filesystem::path& stage_folder, std::uint32_t index, bool check_hash);
+// "output lost: STAGE/INDEX: …" when absent or a file's size is wrong; with check_hash also when its
+// hash is.
+Result<Manifest> read_manifest(const std::filesystem::path& stage_folder, std::uint32_t index,
+                               bool check_hash);
+// The same of one manifest file.
+Result<Manifest> read_manifest_at(const std::filesystem::path& manifest, bool check_hash);
+// Removes whatever an attempt that failed has left in its stage's folder.
+void discard_outputs(const TaskSpec& spec);
 
 }  // namespace polysome

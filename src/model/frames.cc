@@ -9,7 +9,7 @@ namespace polysome {
 namespace {
 
 bool known(std::uint8_t kind) {
-  return (kind >= 1 && kind <= 4) || (kind >= 16 && kind <= 22) || (kind >= 32 && kind <= 34);
+  return (kind >= 1 && kind <= 5) || (kind >= 16 && kind <= 22) || (kind >= 32 && kind <= 34);
 }
 
 }  // namespace

@@ -15,9 +15,10 @@ namespace polysome {
 enum class FrameKind : std::uint8_t {
   // service → supervisor (→ slot)
   kStart = 1,    // TaskSpec
-  kCancel = 2,   // {"attempt": "3-17"}: interrupt it if running, drop it if queued
+  kCancel = 2,   // {"attempt": "3-17"} or {"id": n}: interrupt it if running, drop it if queued
   kRequest = 3,  // data service: {"id": n, "kind": "...", ...}
   kShutdown = 4, // supervisor ends after its slots' running tasks (graceful) {"force": bool}
+  kSlotSeen = 5, // the service has read a kSlotLost: what it sends from here is for the new process
   // slot → supervisor → service
   kReady = 16,     // slot is up: {"pid": n}
   kStarted = 17,   // {"attempt": "3-17"}
@@ -28,7 +29,9 @@ enum class FrameKind : std::uint8_t {
   kLog = 22,       // {"level", "message", "attempt"}
   // supervisor → service
   kHello = 32,     // {"pid", "version", "slots"}
-  kSlotLost = 33,  // {"pid", "signal", "status", "message"}; a new slot process is already starting
+  // {"pid", "signal", "status", "out_of_memory", "message"}; a new slot process is already starting.
+  // Work that was on its way to the old one is dropped until kSlotSeen.
+  kSlotLost = 33,
   kHealth = 34,    // every second: {"slots": [{"pid","rss","cpu_percent"}], "memory", "cpu_percent"}
 };
 

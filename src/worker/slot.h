@@ -1,0 +1,26 @@
+// A slot process: runs one attempt at a time on its main thread, under its grant and inside its
+// sandbox, publishes what it wrote and reports. Whatever a task does short of killing the process
+// ends in a TaskFailure of that task. What to run is given by the program (operations' TaskRunner)
+// or a test.
+#pragma once
+
+#include <functional>
+
+#include "operations/task_runner.h"
+#include "worker/options.h"
+
+namespace polysome {
+
+struct SlotWork {
+  std::function<Result<TaskOutput>(const TaskSpec&, TaskContext&)> run;
+  std::function<Result<Json>(const Json&, TaskContext&)> answer;
+};
+
+// The exit status of a slot that ran out of memory where nothing could catch it.
+inline constexpr int kExitOutOfMemory = 77;
+
+// Ends the process when the supervisor says so or is gone; returns the exit status when the slot
+// could not be set up.
+int run_slot(const WorkerOptions& options, SlotWork work);
+
+}  // namespace polysome

@@ -1,0 +1,120 @@
+#include "worker/slot_process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+namespace polysome {
+namespace {
+
+// Where a slot finds its socket and the lock it inherits.
+constexpr int kSlotSocket = 3;
+constexpr int kSlotLock = 4;
+constexpr std::size_t kReadBytes = 1 << 18;
+
+std::unexpected<Error> refused(const char* what) {
+  return fail(Code::kIo, std::string("cannot start a slot process: ") + what + ": " +
+                             std::system_category().message(errno));
+}
+
+// In the child: leaves only stdio, the socket and the lock open, and becomes the program.
+[[noreturn]] void become_slot(pid_t supervisor, int socket, int lock_fd,
+                              const std::vector<char*>& argv) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != supervisor) ::_exit(1);  // it ended before it could be asked to take us along
+  // Out of the way first: either may lie where the other has to go.
+  socket = ::fcntl(socket, F_DUPFD, kSlotLock + 1);
+  lock_fd = lock_fd < 0 ? -1 : ::fcntl(lock_fd, F_DUPFD, kSlotLock + 1);
+  ::dup2(socket, kSlotSocket);
+  if (lock_fd >= 0) ::dup2(lock_fd, kSlotLock);
+  ::close_range(lock_fd >= 0 ? kSlotLock + 1 : kSlotSocket + 1, ~0U, 0);
+  ::execv("/proc/self/exe", argv.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+SlotProcess::SlotProcess(WorkerOptions options, int lock_fd)
+    : options_(std::move(options)), lock_fd_(lock_fd) {
+  options_.mode = WorkerMode::kSlot;
+  options_.fd = kSlotSocket;
+  options_.lock_file.clear();
+}
+
+Status SlotProcess::start() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return refused("socketpair");
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  std::vector<std::string> arguments = worker_arguments(options_);
+  arguments.insert(arguments.begin(), "polysome-worker");
+  std::vector<char*> argv;
+  for (auto& a : arguments) argv.push_back(a.data());
+  argv.push_back(nullptr);
+
+  const pid_t supervisor = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return refused("fork");
+  if (pid == 0) become_slot(supervisor, theirs.get(), lock_fd_, argv);
+  pid_ = pid;
+  socket_ = std::move(ours);
+  reader_ = FrameReader();
+  return {};
+}
+
+void SlotProcess::queue(FrameKind kind, std::string_view payload) {
+  append_frame(&out_, kind, static_cast<std::uint16_t>(options_.index), payload);
+}
+
+void SlotProcess::flush() {
+  std::string_view rest = out_;
+  while (socket_ && !rest.empty()) {
+    const ssize_t n = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;  // full, or gone: the reading side notices
+    rest.remove_prefix(static_cast<std::size_t>(n));
+  }
+  out_.erase(0, out_.size() - rest.size());
+}
+
+bool SlotProcess::receive(const std::function<void(Frame&&)>& take) {
+  static const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  const ssize_t n = ::recv(socket_.get(), buffer.get(), kReadBytes, MSG_DONTWAIT);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  if (n == 0) return false;
+  reader_.feed({buffer.get(), static_cast<std::size_t>(n)});
+  for (;;) {
+    auto frame = reader_.next();
+    if (!frame) return false;
+    if (!*frame) return true;
+    take(std::move(**frame));
+  }
+}
+
+void SlotProcess::kill() const {
+  if (pid_ > 0) ::kill(pid_, SIGKILL);
+}
+
+SlotProcess::End SlotProcess::reap() {
+  End end;
+  end.pid = pid_;
+  // A process whose socket has closed is ending already and keeps its own status.
+  kill();
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
+  pid_ = -1;
+  socket_.reset();
+  return end;
+}
+
+}  // namespace polysome

@@ -60,8 +60,9 @@ class LoopForTests {
 
 class FolderForTests {
  public:
-  FolderForTests() {
-    std::string name = (std::filesystem::temp_directory_path() / "polysome-store-XXXXXX").string();
+  FolderForTests() : FolderForTests(std::filesystem::temp_directory_path()) {}
+  explicit FolderForTests(const std::filesystem::path& parent) {
+    std::string name = (parent / "polysome-store-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary folder";
     path_ = name;
   }

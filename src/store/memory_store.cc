@@ -207,6 +207,7 @@ void MemoryStore::remove_dataset(const std::string& id, Done done) {
 
 std::vector<StoredDataset> MemoryStore::datasets() {
   std::vector<StoredDataset> all;
+  all.reserve(datasets_.size());
   for (const auto& [id, dataset] : datasets_) all.push_back(dataset);
   return all;
 }
@@ -237,7 +238,7 @@ std::vector<StoredMetrics> MemoryStore::metrics(WallTime since, std::size_t limi
   std::vector<StoredMetrics> found;
   for (const auto& m : metrics_)
     if (m.timestamp >= since) found.push_back(m);
-  std::ranges::stable_sort(found, {}, &StoredMetrics::timestamp);
+  std::ranges::sort(found, {}, [](const auto& m) { return std::pair(m.timestamp, m.id); });
   if (found.size() > limit) found.resize(limit);
   return found;
 }

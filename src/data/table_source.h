@@ -22,6 +22,11 @@ struct SourceFile {
   std::int64_t mtime_ns = 0;    // a file that changed under a job is an error (kIo, naming both)
   std::string compression;      // "", "gzip", "zstd"
   std::optional<std::uint64_t> rows;  // exact, where the format knows (Parquet)
+  std::string shown_as;         // in messages; empty: the file's name. Parts of an unpacked file: its name
+  std::uint64_t first_line = 1; // line number of its first line in that file
+  std::uint64_t data_offset = 0;      // text: where the first row after mark, comments and header begins
+  std::vector<std::uint32_t> fields;  // text: field of each column, when this file's order differs
+  std::vector<std::uint64_t> groups;  // Parquet: rows of each row group
 };
 
 struct SourceColumn {

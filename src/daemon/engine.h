@@ -1,0 +1,199 @@
+// The wiring: turns requests and reports into core events, carries out the core's commands, and answers
+// the API. Owns the core, the journal and what is known of unfinished jobs; store, executor and data
+// service are given. One event loop, one thread; holds no lock and does no blocking work beyond small
+// files of its own.
+//
+// Invariants: a submit, cancel or end is committed before anybody is told; every command of the core is
+// carried out in order; a job leaves `active_` only after its end is committed.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/backend.h"
+#include "core/core.h"
+#include "daemon/dataset_catalog.h"
+#include "daemon/journal.h"
+#include "executor/data_service.h"
+#include "executor/executor.h"
+#include "store/store.h"
+
+namespace polysome {
+
+struct EngineConfig {
+  std::string work_dir;     // task outputs: WORK/<job>/<stage>/…
+  std::string state_dir;
+  std::vector<std::string> output_roots;
+  std::vector<std::string> read_roots;  // data folders; empty: whatever may be read (polysome run)
+  ClusterSpec cluster;      // defaults of cluster/start
+  std::string backend = "local";
+  SubmitDefaults submit;
+  std::int64_t retry_delay_ms = 5000;
+  int dashboard_port = 0;
+};
+
+class Engine final : public api::Backend {
+ public:
+  using ExecutorFactory = std::function<std::unique_ptr<Executor>(Executor::Sink)>;
+
+  Engine(boost::asio::io_context& loop, EngineConfig config, Store& store, OperationCatalog catalog,
+         DatasetCatalog datasets, const ExecutorFactory& executor, DataService& data);
+  ~Engine() override;
+
+  // Raises the epoch, brings back unfinished jobs and the stored cluster. Once, before anything else.
+  // cluster_given: the flags' cluster wins over the stored one. Answers with lines for people.
+  Result<std::vector<std::string>> start(bool cluster_given, bool autostart);
+  // Stops the workers without touching the wanted cluster; jobs go on at the next start.
+  void shut_down();
+  // Registers a dataset of several files for this process only (polysome run).
+  void add_files(const std::string& id, const std::vector<std::string>& files);
+  // Jobs brought back by start().
+  std::vector<JobId> active_jobs() const { return core_->active_jobs(); }
+
+  // ---- api::Backend ----
+  const OperationCatalog& catalog() const override { return catalog_; }
+  SubmitDefaults submit_defaults() const override { return config_.submit; }
+  void cluster_start(const Json& body, double wait_seconds, api::Reply<Json> reply) override;
+  void cluster_stop(bool force, double wait_seconds, api::Reply<Json> reply) override;
+  void cluster_scale(int n_workers, double wait_seconds, api::Reply<Json> reply) override;
+  Json cluster_status() override;
+  Json worker_status(const std::string& id, Status* status) override;
+  Result<Json> cluster_metrics(std::optional<WallTime> since,
+                               std::optional<double> step_seconds) override;
+  void submit(SubmitRequest request, const std::string& caller, const std::string& body_hash,
+              api::Reply<api::SubmitAnswer> reply) override;
+  Result<Json> job_status(const JobId& id) override;
+  void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
+                api::Reply<Json> reply) override;
+  void cancel(const JobId& id, const std::string& reason, bool force, api::Reply<Json> reply) override;
+  Result<Json> list_jobs(const api::ListQuery& query) override;
+  Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override;
+  void job_result(const JobId& id, const api::ResultQuery& query,
+                  api::Reply<api::Download> reply) override;
+  Json queue_status(std::size_t limit) override;
+  std::vector<std::string> recent_job_ids(std::size_t most) override;
+  void data_load(const Json& body, api::Reply<Json> reply) override;
+  void data_partition(const Json& body, api::Reply<Json> reply) override;
+  Json datasets() override;
+  void dataset(const std::string& id, api::Reply<Json> reply) override;
+  void forget_dataset(const std::string& id, api::Reply<Json> reply) override;
+  std::uint64_t subscribe(std::optional<JobId> job, Listener listener) override {
+    return journal_.subscribe(job, std::move(listener));
+  }
+  void unsubscribe(std::uint64_t subscription) override { journal_.unsubscribe(subscription); }
+  std::vector<api::Told> replay(std::uint64_t after, std::optional<JobId> job,
+                                std::size_t limit) override {
+    return journal_.replay(after, job, limit);
+  }
+  std::uint64_t newest_event() override { return journal_.newest(); }
+  std::uint64_t oldest_event() override { return journal_.oldest(); }
+  std::optional<api::Told> snapshot(const JobId& id) override;
+  Json health(int* http_status) override;
+  bool ready(std::string* why_not) override;
+  Json version() override;
+
+ private:
+  struct Waiter {
+    std::uint64_t id = 0;
+    std::optional<std::uint64_t> after;
+    api::Reply<Json> reply;
+    std::unique_ptr<boost::asio::steady_timer> timer;
+  };
+  struct ActiveJob {
+    JobSpec spec;
+    JobState state;             // as last shown
+    std::uint64_t sequence = 0;
+    MonoTime told_progress = 0;  // when a job.progress event was last made
+    MonoTime stored_progress = 0;
+    bool progress_due = false;
+    bool ending = false;        // its end is being committed
+    std::list<Waiter> waiters;
+  };
+  // A submit whose commit is under way, found by its idempotency key.
+  struct PendingKey {
+    std::string body_hash;
+    std::vector<api::Reply<api::SubmitAnswer>> replies;
+  };
+
+  // engine.cc: the loop of events and commands
+  void handle(core::Event event);
+  void take(const Report& report);
+  void carry_out(const core::Command& command);
+  void start_task(const core::StartTask& command);
+  void end_job(const core::JobEnded& command);
+  void finish_end(JobId id);
+  void schedule_tick();
+  void refresh(ActiveJob& job);
+  void job_changed(JobId id);
+  void job_progressed(JobId id);
+  void send_progress(ActiveJob& job, MonoTime now);
+  void answer_waiters(ActiveJob& job);
+  void remove_intermediates(const JobSpec& spec, const JobState& state);
+  std::string job_folder(JobId id) const;
+  Status write_job_file(const ActiveJob& job);
+  core::TaskFinished with_fragment(const TaskResult& result, const TaskRef& task);
+  void take_failure(const TaskFailure& failure);
+
+  // engine_restore.cc
+  Status restore(std::vector<std::string>* lines);
+  Result<core::JobRestored> restored(const StoredJob& job);
+
+  // engine_jobs.cc
+  Result<JobSpec> prepare(SubmitRequest request, const std::string& caller);
+  Status check_limits(const JobLimits& limits) const;
+  Result<StoredJob> find(const JobId& id);
+  Error no_such_job(const JobId& id);
+  Json submit_body(const JobSpec& spec, const JobState& state);
+  Result<std::vector<std::string>> result_files(const std::string& dataset_id);
+
+  // engine_cluster.cc
+  Result<ClusterSpec> read_cluster(const Json& body);
+  void when_settled(double wait_seconds, api::Reply<Json> reply);
+  void cluster_moved();
+  void store_cluster();
+  Json metrics_fields();
+  void note_metrics();
+
+  boost::asio::io_context& loop_;
+  EngineConfig config_;
+  Store& store_;
+  OperationCatalog catalog_;
+  DatasetCatalog datasets_;
+  DataService& data_;
+  Journal journal_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<core::Core> core_;
+  std::unordered_map<JobId, ActiveJob> active_;
+  std::unordered_map<AttemptId, TaskRef> running_;  // attempts handed out and not heard the end of
+  std::deque<core::Event> events_;
+  bool handling_ = false;
+  std::unordered_map<JobId, std::vector<StoredTaskRange>> finished_;  // of this step, to be recorded
+  std::unordered_map<std::string, PendingKey> keys_;                  // "user\nkey"
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t next_waiter_ = 1;
+  boost::asio::steady_timer tick_timer_;
+  std::optional<MonoTime> tick_due_;
+  boost::asio::steady_timer progress_timer_;
+  bool progress_armed_ = false;
+  boost::asio::steady_timer metrics_timer_;
+  struct ClusterWaiter {
+    std::uint64_t id = 0;
+    api::Reply<Json> reply;
+    std::unique_ptr<boost::asio::steady_timer> timer;
+  };
+  std::list<ClusterWaiter> cluster_waiters_;
+  std::string cluster_wanted_ = "stopped";  // or running: what is stored
+  std::mt19937_64 random_{std::random_device{}()};
+  MonoTime started_at_;
+  bool shutting_down_ = false;
+};
+
+}  // namespace polysome

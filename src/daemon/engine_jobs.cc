@@ -1,0 +1,463 @@
+// Jobs as the API asks for them: submit, status, cancel, list, tasks, results, queue.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "base/nearest.h"
+#include "daemon/engine.h"
+
+namespace polysome {
+namespace {
+
+// The smallest grant any task can work in: DuckDB's own needs and one vector of a wide table.
+constexpr std::uint64_t kSmallestTask = 64'000'000;
+constexpr std::uint64_t kPageBytes = 8'000'000;
+
+core::JobSubmitted submitted(const JobSpec& spec, std::uint64_t sequence) {
+  core::JobSubmitted event;
+  event.id = spec.id;
+  event.priority = spec.priority;
+  event.user = spec.user;
+  event.limits = spec.limits;
+  event.depends_on = spec.depends_on;
+  event.sequence = sequence;
+  return event;
+}
+
+// The part of a result that one table is; nullptr when there is none of that name.
+const Json* table_of(const Json& result, const std::string& name) {
+  if (!result.is_object() || !result.contains("tables")) return nullptr;
+  for (const auto& t : result["tables"])
+    if (name.empty() ? t.value("name", "") == result.value("table", "") : t.value("name", "") == name)
+      return &t;
+  if (name.empty() && !result["tables"].empty()) return &result["tables"].front();
+  return nullptr;
+}
+
+std::vector<std::string> table_names(const Json& result) {
+  std::vector<std::string> out;
+  if (result.is_object() && result.contains("tables"))
+    for (const auto& t : result["tables"]) out.push_back(t.value("name", ""));
+  return out;
+}
+
+}  // namespace
+
+Error Engine::no_such_job(const JobId& id) {
+  const auto known = recent_job_ids(1000);
+  Error e(Code::kNotFound, fmt::format("there is no job {}{}", id.text(), did_you_mean(id.text(), known)),
+          "GET jobs/list, or polysome list, shows the jobs there are");
+  return e;
+}
+
+Result<StoredJob> Engine::find(const JobId& id) {
+  if (const auto it = active_.find(id); it != active_.end()) {
+    if (!it->second.ending) refresh(it->second);
+    return StoredJob{it->second.spec, it->second.state, it->second.sequence};
+  }
+  if (auto job = store_.job(id)) return std::move(*job);
+  return fail(no_such_job(id));
+}
+
+std::vector<std::string> Engine::recent_job_ids(std::size_t most) {
+  JobFilter filter;
+  filter.limit = most;
+  filter.full = false;
+  std::vector<std::string> out;
+  for (const auto& job : store_.list_jobs(filter).first) out.push_back(job.spec.id.text());
+  return out;
+}
+
+// Requests no cluster of this shape could ever serve are refused at once.
+Status Engine::check_limits(const JobLimits& limits) const {
+  const ClusterSpec& cluster = core_->cluster().status == "stopped" ? config_.cluster : core_->cluster().spec;
+  if (limits.memory_per_worker && *limits.memory_per_worker > cluster.memory_limit)
+    return fail(Error(Code::kInvalid,
+                      fmt::format("memory_per_worker {} is more than any worker has: the largest possible is {}",
+                                  format_bytes(*limits.memory_per_worker), format_bytes(cluster.memory_limit)),
+                      "ask for less, or start the cluster with a larger memory_limit")
+                    .at("/memory_per_worker"));
+  if (limits.max_memory && *limits.max_memory < kSmallestTask)
+    return fail(Error(Code::kInvalid,
+                      fmt::format("max_memory_gb {} is below the smallest possible task, {} GB",
+                                  static_cast<double>(*limits.max_memory) / 1e9, kSmallestTask / 1e9))
+                    .at("/max_memory_gb"));
+  if (limits.max_memory && limits.memory_per_worker && *limits.max_memory < *limits.memory_per_worker)
+    return fail(Error(Code::kInvalid,
+                      fmt::format("max_memory_gb is below memory_per_worker {}: no task could ever start",
+                                  format_bytes(*limits.memory_per_worker)))
+                    .at("/max_memory_gb"));
+  return {};
+}
+
+Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller) {
+  JobSpec spec = std::move(request.spec);
+  if (spec.user.empty()) spec.user = caller.empty() ? "anonymous" : caller;
+  POLYSOME_TRY(check_limits(spec.limits));
+  for (std::size_t i = 0; i < spec.dataset_ids.size(); ++i) {
+    const std::string pointer =
+        spec.dataset_ids.size() == 1 ? "/dataset_id" : fmt::format("/dataset_id/{}", i);
+    POLYSOME_ASSIGN(DatasetRef ref, datasets_.resolve(spec.dataset_ids[i], pointer));
+    if (ref.source.starts_with("job:")) {
+      const auto id = JobId::parse(std::string_view(ref.source).substr(4, 36));
+      if (!id || (!active_.contains(*id) && !store_.job(*id)))
+        return fail(Error(Code::kInvalid, fmt::format("\"{}\": there is no such job", ref.id)).at(pointer));
+      if (std::ranges::find(spec.depends_on, *id) == spec.depends_on.end()) spec.depends_on.push_back(*id);
+    }
+    ref.layout.update(request.layout);
+    spec.datasets.push_back(std::move(ref));
+  }
+  for (std::size_t i = 0; i < spec.depends_on.size(); ++i)
+    if (!active_.contains(spec.depends_on[i]) && !store_.job(spec.depends_on[i]))
+      return fail(Error(Code::kInvalid,
+                        fmt::format("depends_on names job {}, which there is not", spec.depends_on[i].text()))
+                      .at(fmt::format("/depends_on/{}", i)));
+  std::array<std::uint8_t, 10> random{};
+  for (auto& byte : random) byte = static_cast<std::uint8_t>(random_());
+  spec.created_at = wall_now();
+  // Ids sort by time of submission also within one millisecond: the sequence stands in the 12 bits after it.
+  random[0] = static_cast<std::uint8_t>(next_sequence_ >> 8);
+  random[1] = static_cast<std::uint8_t>(next_sequence_);
+  spec.id = JobId::make(spec.created_at, random);
+  return spec;
+}
+
+Json Engine::submit_body(const JobSpec& spec, const JobState& state) {
+  const std::string base = "/api/processing/jobs/" + spec.id.text();
+  const int position = core_->queue_position(spec.id);
+  return {{"job_id", spec.id.text()},
+          {"status", name(state.status)},
+          {"queue_position", position > 0 ? Json(position) : Json()},
+          {"priority", static_cast<int>(spec.priority)},
+          {"links",
+           {{"self", base},
+            {"status", base + "/status"},
+            {"events", base + "/events"},
+            {"result", base + "/result"},
+            {"cancel", base + "/cancel"}}}};
+}
+
+void Engine::submit(SubmitRequest request, const std::string& caller, const std::string& body_hash,
+                    api::Reply<api::SubmitAnswer> reply) {
+  const std::string key = request.idempotency_key;
+  const auto other_body = [&] {
+    return Error(Code::kInvalid, fmt::format("Idempotency-Key \"{}\" was used with another body", key),
+                 "use a new key for a new request");
+  };
+  std::string slot;
+  if (!key.empty()) {
+    slot = caller + "\n" + key;
+    if (const auto pending = keys_.find(slot); pending != keys_.end()) {
+      if (pending->second.body_hash != body_hash) return reply(fail(other_body()));
+      pending->second.replies.push_back(std::move(reply));
+      return;
+    }
+    if (const auto known = store_.find_key(caller, key)) {
+      if (known->second != body_hash) return reply(fail(other_body()));
+      const auto job = find(known->first);
+      if (!job) return reply(fail(job.error()));
+      return reply(api::SubmitAnswer{submit_body(job->spec, job->state), known->first, true});
+    }
+  }
+  if (const auto trouble = store_.trouble()) {
+    Error e = *trouble;
+    if (e.code != Code::kDiskFull) e.code = Code::kUnavailable;
+    e.retry_after_seconds = 10;
+    return reply(fail(std::move(e)));
+  }
+  auto prepared = prepare(std::move(request), caller);
+  if (!prepared) return reply(fail(prepared.error()));
+  StoredJob job;
+  job.spec = std::move(*prepared);
+  job.sequence = next_sequence_++;
+  const JobId id = job.spec.id;
+  if (!slot.empty()) keys_[slot].body_hash = body_hash;
+  ActiveJob& active = active_[id];
+  active.spec = job.spec;
+  active.sequence = job.sequence;
+  store_.insert_job(job, key, body_hash, [this, id, slot, reply = std::move(reply)](const Status& status) {
+    std::vector<api::Reply<api::SubmitAnswer>> replies;
+    if (!slot.empty()) {
+      replies = std::move(keys_[slot].replies);
+      keys_.erase(slot);
+    }
+    if (!status) {
+      active_.erase(id);
+      reply(fail(status.error()));
+      for (auto& r : replies) r(fail(status.error()));
+      return;
+    }
+    ActiveJob& known = active_.at(id);
+    journal_.append("job.status", id, known.spec.user,
+                    {{"status", "pending"}, {"phase", "waiting"}, {"progress", 0.0}, {"user", known.spec.user}});
+    for (const auto& d : known.spec.depends_on)
+      if (const auto ended = store_.job(d); ended && is_final(ended->state.status) && !active_.contains(d))
+        handle(core::DependencyKnown{d, ended->state.status});
+    const JobSpec spec = known.spec;
+    handle(submitted(spec, known.sequence));
+    const auto it = active_.find(id);
+    const api::SubmitAnswer answer{submit_body(spec, it != active_.end() ? it->second.state : JobState{}), id,
+                                   false};
+    reply(answer);
+    for (auto& r : replies) r(api::SubmitAnswer{answer.body, id, true});
+  });
+}
+
+Result<Json> Engine::job_status(const JobId& id) {
+  POLYSOME_ASSIGN(const StoredJob job, find(id));
+  return status_json(job.spec, job.state);
+}
+
+std::optional<api::Told> Engine::snapshot(const JobId& id) {
+  const auto job = find(id);
+  if (!job) return std::nullopt;
+  auto told = journal_.snapshot(id, job->spec.user, status_json(job->spec, job->state));
+  told.last_of_job = is_final(job->state.status);
+  return told;
+}
+
+void Engine::wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
+                      api::Reply<Json> reply) {
+  const auto job = find(id);
+  if (!job) return reply(fail(job.error()));
+  const auto it = active_.find(id);
+  const bool now = is_final(job->state.status) || (after && job->state.version > *after) || seconds <= 0;
+  if (it == active_.end() || now) return reply(status_json(job->spec, job->state));
+  Waiter& waiter = it->second.waiters.emplace_back();
+  waiter.id = next_waiter_++;
+  waiter.after = after;
+  waiter.reply = std::move(reply);
+  waiter.timer = std::make_unique<boost::asio::steady_timer>(loop_);
+  waiter.timer->expires_after(Millis(static_cast<std::int64_t>(seconds * 1000)));
+  waiter.timer->async_wait([this, id, n = waiter.id](const boost::system::error_code& ec) {
+    if (ec) return;
+    const auto found = active_.find(id);
+    if (found == active_.end()) return;
+    auto& waiters = found->second.waiters;
+    const auto w = std::ranges::find(waiters, n, &Waiter::id);
+    if (w == waiters.end()) return;
+    const auto answer = std::move(w->reply);
+    waiters.erase(w);
+    if (!found->second.ending) refresh(found->second);
+    answer(status_json(found->second.spec, found->second.state));
+  });
+}
+
+void Engine::cancel(const JobId& id, const std::string& reason, bool force, api::Reply<Json> reply) {
+  (void)force;  // both stop the work within a second; a task that does not listen loses its process
+  const auto job = find(id);
+  if (!job) return reply(fail(job.error()));
+  if (job->state.status == JobStatus::kCancelled) return reply(status_json(job->spec, job->state));
+  if (is_final(job->state.status) || (active_.contains(id) && active_.at(id).ending)) {
+    const auto status = is_final(job->state.status) ? name(job->state.status) : std::string_view("ending");
+    return reply(fail(Code::kConflict, fmt::format("job {} is {} already", id.text(), status)));
+  }
+  handle(core::CancelRequested{id, reason});
+  wait_job(id, 1.0, std::nullopt, std::move(reply));
+}
+
+Result<Json> Engine::list_jobs(const api::ListQuery& query) {
+  JobFilter filter;
+  filter.status = query.status;
+  filter.priority = query.priority;
+  filter.operation = query.operation;
+  filter.dataset_id = query.dataset_id;
+  filter.user = query.user;
+  filter.name = query.name;
+  filter.tag = query.tag;
+  filter.since = query.since;
+  filter.until = query.until;
+  filter.limit = query.limit + 1;
+  filter.full = query.full;
+  if (!query.page_token.empty()) {
+    filter.before = JobId::parse(query.page_token);
+    if (!filter.before)
+      return fail(Code::kMalformed, "page_token is not one of ours", "take next_page_token of the page before");
+  }
+  auto [jobs, total] = store_.list_jobs(filter);
+  Json out = {{"jobs", Json::array()}, {"total", total}, {"next_page_token", nullptr}};
+  if (jobs.size() > query.limit) {
+    jobs.resize(query.limit);
+    out["next_page_token"] = jobs.back().spec.id.text();
+  }
+  for (auto& job : jobs) {
+    if (const auto it = active_.find(job.spec.id); it != active_.end()) job.state = it->second.state;
+    out["jobs"].push_back(status_json(job.spec, job.state, query.full));
+  }
+  return out;
+}
+
+Result<Json> Engine::job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) {
+  POLYSOME_ASSIGN(const StoredJob job, find(id));
+  Json list = Json::array();
+  std::uint64_t total = 0;
+  if (active_.contains(id) && !active_.at(id).ending) {
+    for (const auto& t : core_->tasks(id, offset, limit, &total))
+      list.push_back({{"stage", t.stage},
+                      {"index", t.index},
+                      {"task", fmt::format("{}/{}", t.stage, t.index)},
+                      {"state", name(t.state)},
+                      {"attempt", t.attempt},
+                      {"worker", t.worker.empty() ? Json() : Json(t.worker)},
+                      {"bytes_done", t.bytes_done}});
+  } else {
+    for (const auto& s : job.state.stages) {
+      for (std::uint64_t i = 0; i < s.tasks_total; ++i, ++total)
+        if (total >= offset && list.size() < limit)
+          list.push_back({{"stage", s.name},
+                          {"index", i},
+                          {"task", fmt::format("{}/{}", s.name, i)},
+                          {"state", i < s.tasks_done ? "finished" : "waiting"},
+                          {"attempt", nullptr},
+                          {"worker", nullptr},
+                          {"bytes_done", nullptr}});
+    }
+  }
+  const std::uint64_t next = offset + list.size();
+  return Json{{"job_id", id.text()},
+              {"tasks", std::move(list)},
+              {"total", total},
+              {"next_page_token", next < total ? Json(std::to_string(next)) : Json()}};
+}
+
+Result<std::vector<std::string>> Engine::result_files(const std::string& dataset_id) {
+  const auto slash = dataset_id.find('/');
+  const auto id = JobId::parse(std::string_view(dataset_id).substr(4, 36));
+  if (!id) return fail(Code::kUserData, fmt::format("\"{}\" does not name a job's result", dataset_id));
+  POLYSOME_ASSIGN(const StoredJob job, find(*id));
+  const std::string table = slash == std::string::npos ? "" : dataset_id.substr(slash + 1);
+  const Json* found = table_of(job.state.result, table);
+  if (found == nullptr)
+    return fail(Code::kUserData, fmt::format("job {} has no table \"{}\"{}", id->text(), table,
+                                             did_you_mean(table, table_names(job.state.result))));
+  std::vector<std::string> files;
+  for (const auto& f : (*found)["files"]) files.push_back(f.value("path", ""));
+  return files;
+}
+
+void Engine::job_result(const JobId& id, const api::ResultQuery& query, api::Reply<api::Download> reply) {
+  const auto job = find(id);
+  if (!job) return reply(fail(job.error()));
+  if (job->state.status != JobStatus::kCompleted) {
+    Error e(Code::kConflict, fmt::format("job {} is {}; its result is there when it is completed", id.text(),
+                                         name(job->state.status)));
+    e.hint = is_final(job->state.status) ? "its status says why" : "GET jobs/{id}/status?wait=30 waits for it";
+    return reply(fail(std::move(e)));
+  }
+  const Json* table = table_of(job->state.result, query.table);
+  if (table == nullptr) {
+    const auto names = table_names(job->state.result);
+    return reply(fail(Code::kNotFound,
+                      names.empty() ? fmt::format("job {} gave no table; its result is in its status", id.text())
+                                    : fmt::format("job {} has no table \"{}\"{}", id.text(), query.table,
+                                                  did_you_mean(query.table, names))));
+  }
+  Json files = Json::array();
+  for (const auto& f : (*table)["files"]) {
+    const std::string path = f.value("path", "");
+    if (!std::filesystem::exists(path))
+      return reply(fail(Code::kGone, fmt::format("the result file {} is not there any more", path)));
+    files.push_back(path);
+  }
+  const std::string table_name = table->value("name", "result");
+  Json body = {{"files", files}, {"table", table_name}};
+  if (!query.columns.empty()) body["columns"] = query.columns;
+  if (query.format == "json") {
+    std::uint64_t offset = 0;
+    if (!query.page_token.empty()) {
+      const auto [end, ec] = std::from_chars(query.page_token.data(),
+                                             query.page_token.data() + query.page_token.size(), offset);
+      if (ec != std::errc() || *end != '\0')
+        return reply(fail(Code::kMalformed, "page_token is not one of ours",
+                          "take next_page_token of the page before"));
+    }
+    body["offset"] = offset;
+    body["limit"] = query.limit.value_or(100);
+    body["max_bytes"] = kPageBytes;
+    // A page may be larger than a frame: it comes as a file.
+    body["path"] = config_.state_dir + "/tmp/page-" + std::to_string(random_());
+    data_.request("result_page", std::move(body),
+                  [reply = std::move(reply), table_name](Result<Json> answer) {
+                    if (!answer) return reply(fail(answer.error()));
+                    Json page = std::move(*answer);
+                    if (page.contains("path")) {
+                      const std::string path = page["path"];
+                      const auto text = read_file(path);
+                      (void)remove_all(path);
+                      if (!text) return reply(fail(text.error()));
+                      auto parsed = parse_trusted_json(*text);
+                      if (!parsed) return reply(fail(parsed.error()));
+                      page = std::move(*parsed);
+                    }
+                    api::Download out;
+                    out.body = {{"table", table_name},
+                                {"columns", page["columns"]},
+                                {"rows", std::move(page["rows"])},
+                                {"n_rows", page["n_rows"]},
+                                {"next_page_token", page["next_offset"].is_null()
+                                                        ? Json()
+                                                        : Json(dump(page["next_offset"]))}};
+                    reply(std::move(out));
+                  });
+    return;
+  }
+  body["format"] = query.format;
+  if (query.limit) body["limit"] = *query.limit;
+  const std::string path = fmt::format("{}/tmp/download-{}.{}", config_.state_dir, random_(), query.format);
+  body["path"] = path;
+  const std::string file_name =
+      fmt::format("{}-{}.{}", table_name, id.text().substr(28), query.format);
+  data_.request("result_file", std::move(body), [reply = std::move(reply), path, file_name](Result<Json> answer) {
+    if (!answer) {
+      (void)remove_all(path);
+      return reply(fail(answer.error()));
+    }
+    api::Download out;
+    out.file = path;
+    out.remove = true;
+    out.content_type = answer->value("content_type", "application/octet-stream");
+    out.file_name = file_name;
+    reply(std::move(out));
+  });
+}
+
+Json Engine::queue_status(std::size_t limit) {
+  Json by_priority = {{"LOW", 0}, {"NORMAL", 0}, {"HIGH", 0}, {"CRITICAL", 0}};
+  Json by_user = Json::object();
+  std::int64_t oldest = 0;
+  const WallTime now = wall_now();
+  for (const auto& [id, job] : active_) {
+    if (job.state.status != JobStatus::kPending || job.ending) continue;
+    auto& p = by_priority[std::string(name(job.spec.priority))];
+    p = p.get<int>() + 1;
+    by_user[job.spec.user] = by_user.value(job.spec.user, 0) + 1;
+    oldest = std::max(oldest, now - job.spec.created_at);
+  }
+  Json jobs = Json::array();
+  for (const auto& q : core_->queue(mono_now(), limit)) {
+    const auto it = active_.find(q.id);
+    const double waited =
+        it == active_.end() ? 0 : static_cast<double>(now - it->second.spec.created_at) / 1000;
+    jobs.push_back({{"job_id", q.id.text()},
+                    {"priority", static_cast<int>(q.priority)},
+                    {"priority_name", name(q.priority)},
+                    {"user", q.user},
+                    {"operation", it == active_.end() ? Json() : Json(it->second.spec.operation)},
+                    {"position", q.position},
+                    {"waiting_code", q.waiting.code},
+                    {"waiting_reason", q.waiting.message},
+                    {"waiting_seconds", waited}});
+  }
+  return {{"pending", core_->pending_jobs()},
+          {"running", core_->running_jobs()},
+          {"by_priority", std::move(by_priority)},
+          {"by_user", std::move(by_user)},
+          {"oldest_wait_seconds", static_cast<double>(oldest) / 1000},
+          {"jobs", std::move(jobs)}};
+}
+
+}  // namespace polysome

@@ -1,0 +1,85 @@
+#include "daemon/host.h"
+
+#include <boost/asio/post.hpp>
+#include <filesystem>
+
+#include "base/files.h"
+#include "executor/local_executor.h"
+#include "store/sqlite_store.h"
+
+namespace polysome {
+namespace fs = std::filesystem;
+
+std::string absolute_path(const std::string& path) {
+  std::error_code ec;
+  const auto real = fs::weakly_canonical(path, ec);
+  return ec ? fs::absolute(path).string() : real.string();
+}
+
+Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view operations_json) {
+  std::unique_ptr<Host> host(new Host());
+  const ServeConfig& c = options.config;
+  const std::string tmp = c.state_dir + "/tmp";
+  // Half-made answers of an earlier service.
+  (void)remove_all(tmp);
+  (void)remove_all(c.scratch);
+  for (const auto& dir : {c.state_dir, c.work_dir, c.scratch, tmp, c.state_dir + "/workers"})
+    POLYSOME_TRY(make_folders(dir));
+  for (const auto& dir : c.output_dirs) POLYSOME_TRY(make_folders(dir));
+
+  auto& loop = host->loop_;
+  POLYSOME_ASSIGN(host->store_, open_sqlite_store(c.state_dir, [&loop](std::function<void()> f) {
+                    boost::asio::post(loop, std::move(f));
+                  }));
+  POLYSOME_TRY(LocalExecutor::fence(c.state_dir + "/workers"));
+  POLYSOME_ASSIGN(OperationCatalog catalog, OperationCatalog::from_json(operations_json));
+
+  std::vector<std::string> arguments;
+  const auto add = [&](const char* flag, const std::string& dir) {
+    arguments.emplace_back(flag);
+    arguments.push_back(dir);
+  };
+  if (options.any_path) add("--read", "/");
+  for (const auto& dir : options.data_dirs) add("--read", dir);
+  add("--read", c.work_dir);
+  std::vector<std::string> reader_arguments = arguments;
+  add("--write", c.work_dir);
+  for (const auto& dir : c.output_dirs) add("--write", dir);
+  for (const auto& dir : options.writable) add("--write", dir);
+  add("--scratch", c.scratch);
+  reader_arguments.insert(reader_arguments.end(), {"--write", tmp, "--scratch", c.scratch});
+
+  DataServiceConfig reader;
+  reader.worker_program = c.worker_program;
+  reader.arguments = reader_arguments;
+  host->data_ = std::make_unique<DataService>(loop, reader);
+
+  EngineConfig engine;
+  engine.work_dir = c.work_dir;
+  engine.state_dir = c.state_dir;
+  engine.output_roots = c.output_dirs;
+  if (!options.any_path) engine.read_roots = options.data_dirs;
+  engine.cluster = c.cluster;
+  engine.backend = c.backend;
+  engine.submit = {c.max_attempts, c.partition_size};
+  engine.retry_delay_ms = c.retry_delay_ms;
+  engine.dashboard_port = c.dashboard_port;
+  LocalExecutorConfig local{c.worker_program, arguments, c.state_dir + "/workers"};
+  host->engine_ = std::make_unique<Engine>(
+      loop, engine, *host->store_, std::move(catalog), DatasetCatalog(options.data_dirs, options.any_path),
+      [&loop, local](Executor::Sink sink) -> std::unique_ptr<Executor> {
+        return std::make_unique<LocalExecutor>(loop, local, std::move(sink));
+      },
+      *host->data_);
+  return host;
+}
+
+Host::~Host() {
+  if (engine_) engine_->shut_down();
+  data_.reset();
+  // The store commits what is queued; its callbacks are never run, so nothing they refer to is used.
+  store_.reset();
+  engine_.reset();
+}
+
+}  // namespace polysome

@@ -1,0 +1,152 @@
+// `polysome run`: one job with everything in this process but the workers. The work folder is a state
+// folder of its own, so the same command goes on where it stopped.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "daemon/host.h"
+#include "daemon/service.h"
+
+namespace polysome {
+namespace {
+
+RunOutcome refused(const Error& error) {
+  RunOutcome out;
+  out.exit_code = info(error.code).exit_code;
+  out.problem = problem_json(error);
+  return out;
+}
+
+int exit_code_of(const Json& status) {
+  const std::string s = status.value("status", "");
+  return s == "completed" ? 0 : s == "cancelled" ? 3 : 1;
+}
+
+// Runs the loop until `reply` was called; nullopt when it never is (the loop ran dry).
+template <class Call>
+Result<Json> ask(boost::asio::io_context& loop, Call call) {
+  std::optional<Result<Json>> answer;
+  call([&](Result<Json> r) { answer = std::move(r); });
+  while (!answer && loop.run_one() > 0) {
+  }
+  if (!answer) return fail(Code::kInternal, "the loop ended before an answer came");
+  return *answer;
+}
+
+std::uint64_t finished_tasks(const Json& status) {
+  std::uint64_t n = 0;
+  for (const auto& s : status.value("stages", Json::array())) n += s.value("tasks_done", std::uint64_t{0});
+  return n;
+}
+
+Json one_dataset(const RunRequest& request) {
+  // Several files of one dataset are a list of sources: registered below under one name.
+  return request.files.size() == 1 ? Json(request.files.front()) : Json("input");
+}
+
+}  // namespace
+
+RunOutcome run_job(const RunRequest& request, std::string_view operations_json) {
+  log::configure(log::Format::kText, log::Level::kError);
+  Host::Options options;
+  options.config = request.base;
+  options.any_path = true;
+  auto& c = options.config;
+  const std::string folder = absolute_path(request.work_folder);
+  c.state_dir = folder;
+  c.work_dir = folder + "/work";
+  // Spills of several runs may share one folder: each has its own below it.
+  c.scratch = c.scratch.empty() ? folder + "/scratch"
+                                : fmt::format("{}/polysome-{}", absolute_path(c.scratch), ::getpid());
+  c.output_dirs = {request.out.empty() ? folder + "/results"
+                                       : std::filesystem::path(request.out).parent_path().string()};
+  c.cluster = request.cluster;
+  auto host = Host::open(std::move(options), operations_json);
+  if (!host) return refused(host.error());
+  const std::shared_ptr<Host> owner = std::move(*host);
+  Engine& engine = owner->engine();
+  if (auto started = engine.start(true, true); !started) return refused(started.error());
+
+  JobId id;
+  RunOutcome out;
+  const auto known = engine.active_jobs();
+  if (!known.empty()) {
+    id = known.front();
+    if (const auto status = engine.job_status(id)) out.resumed_tasks = finished_tasks(*status);
+  } else {
+    Json body = request.submit_body;
+    if (!request.files.empty())
+      body["dataset_id"] = request.files_are_layers ? Json(request.files) : one_dataset(request);
+    if (!request.out.empty()) body["output"]["path"] = request.out;
+    if (request.files.size() > 1 && !request.files_are_layers) engine.add_files("input", request.files);
+    auto parsed = parse_submit(body, engine.catalog(), engine.submit_defaults());
+    if (!parsed) return refused(parsed.error());
+    const auto answer = ask(owner->loop(), [&](auto reply) {
+      engine.submit(std::move(*parsed), "", "", [reply](Result<api::SubmitAnswer> r) {
+        if (r)
+          reply(r->body);
+        else
+          reply(std::unexpected(r.error()));
+      });
+    });
+    if (!answer) return refused(answer.error());
+    id = *JobId::parse((*answer)["job_id"].get<std::string>());
+  }
+
+  boost::asio::steady_timer timer(owner->loop());
+  std::optional<Json> end;
+  // Interrupted: the workers end with this process, the job stays unfinished in its work folder, and the
+  // same command goes on from the tasks that are done.
+  bool stopped = false;
+  std::function<void()> look = [&] {
+    const auto status = engine.job_status(id);
+    if (!status) return;
+    if (request.on_progress) request.on_progress(*status);
+    if (request.stop_requested && request.stop_requested()) {
+      stopped = true;
+      return;
+    }
+    timer.expires_after(Millis(200));
+    timer.async_wait([&](const boost::system::error_code& ec) {
+      if (!ec && !end) look();
+    });
+  };
+  engine.wait_job(id, 1e9, std::nullopt, [&](Result<Json> r) {
+    if (r) end = std::move(*r);
+  });
+  if (!end) look();
+  while (!end && !stopped && owner->loop().run_one() > 0) {
+  }
+  timer.cancel();
+  if (stopped) {
+    if (auto status = engine.job_status(id)) out.status = std::move(*status);
+    out.exit_code = 3;
+    return out;
+  }
+  if (!end) return refused(Error(Code::kInternal, "the job's loop ended before the job did"));
+  if (request.on_progress) request.on_progress(*end);
+  out.status = std::move(*end);
+  out.exit_code = exit_code_of(out.status);
+  if (out.status.contains("error")) out.problem = out.status["error"];
+  out.page = [owner, id](std::uint64_t offset, std::uint64_t limit) {
+    api::ResultQuery query;
+    query.limit = limit;
+    if (offset > 0) query.page_token = std::to_string(offset);
+    return ask(owner->loop(), [&](auto reply) {
+      owner->engine().job_result(id, query, [reply](Result<api::Download> r) {
+        if (r)
+          reply(std::move(r->body));
+        else
+          reply(std::unexpected(r.error()));
+      });
+    });
+  };
+  out.clean = [owner, folder] { (void)remove_all(folder); };
+  return out;
+}
+
+}  // namespace polysome

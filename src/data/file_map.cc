@@ -1,0 +1,58 @@
+#include "data/file_map.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/files.h"
+
+namespace polysome {
+namespace {
+
+std::int64_t nanoseconds(const struct timespec& t) {
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail(errno_error("cannot open", path, errno));
+  struct stat st {};
+  if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    const int reason = S_ISREG(st.st_mode) ? errno : EINVAL;
+    ::close(fd);
+    return fail(errno_error("cannot read", path, reason));
+  }
+  std::shared_ptr<FileMap> file(new FileMap());
+  file->size_ = static_cast<std::size_t>(st.st_size);
+  file->mtime_ns_ = nanoseconds(st.st_mtim);
+  if (file->size_ > 0) {
+    void* data = ::mmap(nullptr, file->size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int reason = errno;
+    if (data == MAP_FAILED) {
+      ::close(fd);
+      file->size_ = 0;
+      return fail(errno_error("cannot map", path, reason));
+    }
+    ::madvise(data, file->size_, MADV_SEQUENTIAL);
+    file->data_ = static_cast<const char*>(data);
+  }
+  ::close(fd);
+  return std::shared_ptr<const FileMap>(std::move(file));
+}
+
+FileMap::~FileMap() {
+  if (size_ > 0) ::munmap(const_cast<char*>(data_), size_);
+}
+
+Result<FileStamp> stamp_of(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return fail(errno_error("cannot read", path, errno));
+  return FileStamp{static_cast<std::uint64_t>(st.st_size), nanoseconds(st.st_mtim)};
+}
+
+}  // namespace polysome

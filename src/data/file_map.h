@@ -1,0 +1,39 @@
+// A whole file mapped for reading. Pages come in as they are touched, and do not count as the task's
+// memory. A file that shrinks under its reader ends the process (SIGBUS), which costs one attempt; the
+// next one finds the changed size. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace polysome {
+
+class FileMap {
+ public:
+  static Result<std::shared_ptr<const FileMap>> open(const std::string& path);
+  ~FileMap();
+  FileMap(const FileMap&) = delete;
+  FileMap& operator=(const FileMap&) = delete;
+
+  std::string_view text() const { return {data_, size_}; }
+  std::int64_t mtime_ns() const { return mtime_ns_; }
+
+ private:
+  FileMap() = default;
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::int64_t mtime_ns_ = 0;
+};
+
+// Size and time of change. Errors: kIo.
+struct FileStamp {
+  std::uint64_t bytes = 0;
+  std::int64_t mtime_ns = 0;
+};
+Result<FileStamp> stamp_of(const std::string& path);
+
+}  // namespace polysome

@@ -1,0 +1,499 @@
+#include "data/text_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "base/nearest.h"
+#include "data/decompress.h"
+#include "data/file_map.h"
+#include "data/text_scan.h"
+#include "data/type_guess.h"
+
+namespace polysome {
+namespace {
+
+constexpr std::size_t kWholeBytes = 16'000'000;   // files up to this size are looked at whole
+constexpr std::size_t kHeadBytes = 1'000'000;
+constexpr std::size_t kMostHeadBytes = 256'000'000;  // of one very long header line
+constexpr std::size_t kSpotBytes = 256'000;
+constexpr std::size_t kSpots = 15;
+constexpr std::size_t kSniffRows = 100;
+
+bool starts_with_bom(std::string_view text) { return text.starts_with("\xef\xbb\xbf"); }
+
+// Leading lines that are comments: those that begin with the declared character, or with # when the line
+// has another number of fields than the first one that does not (a header may begin with #).
+std::size_t skip_preamble(std::string_view text, std::size_t at, char comment) {
+  while (at < text.size() && comment != '\0' && text[at] == comment) {
+    const auto end = text.find('\n', at);
+    if (end == std::string_view::npos) return text.size();
+    at = end + 1;
+  }
+  return at;
+}
+
+// Fields of the first rows under one delimiter.
+std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, TextShape shape, bool whole) {
+  RowScanner rows(text, at, shape);
+  std::vector<std::size_t> counts;
+  while (counts.size() < kSniffRows && rows.next_row() < text.size()) {
+    const bool good = rows.read_row();
+    const auto& last = rows.fields().back();
+    const bool cut_off = last.end == text.data() + text.size() && !whole;
+    if (cut_off && !counts.empty()) break;
+    counts.push_back(rows.fields().size());
+    if (!good) break;
+  }
+  return counts;
+}
+
+char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote, bool whole) {
+  const std::array<char, 4> order = format == "tsv" ? std::array<char, 4>{'\t', ',', ';', '|'}
+                                                    : std::array<char, 4>{',', '\t', ';', '|'};
+  char best = order[0];
+  double best_score = 0;
+  for (const char d : order) {
+    const auto counts = field_counts(text, at, {d, quote, '\0'}, whole);
+    if (counts.empty()) continue;
+    std::map<std::size_t, std::size_t> seen;
+    // The header may be one field short (row names); the rows decide.
+    for (std::size_t i = counts.size() > 1 ? 1 : 0; i < counts.size(); ++i) ++seen[counts[i]];
+    const auto common = std::ranges::max_element(seen, {}, [](const auto& e) { return e.second; });
+    if (common->first < 2) continue;
+    const double rows = static_cast<double>(counts.size() > 1 ? counts.size() - 1 : 1);
+    const double agree = static_cast<double>(common->second) / rows;
+    // Agreement decides; among equals more fields, among those the format's own first.
+    const double score = agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
+    if (score > best_score * (best_score > 0 && d != order[0] ? 1.0000001 : 1)) {
+      best_score = score;
+      best = d;
+    }
+  }
+  return best;
+}
+
+bool is_number(std::string_view text) { return parse_double(trim(text)).has_value(); }
+
+struct Header {
+  std::vector<std::string> names;
+  std::size_t data_offset = 0;
+  bool present = true;
+  std::size_t fields = 0;  // of a data row
+  Json warnings = Json::array();
+};
+
+void warn(Json* warnings, const char* code, std::size_t count, std::string message) {
+  warnings->push_back({{"code", code}, {"count", count}, {"message", std::move(message)}});
+}
+
+void make_unique(std::vector<std::string>* names, Json* warnings) {
+  std::set<std::string> used;
+  std::size_t repeated = 0, empty = 0;
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    std::string& name = (*names)[i];
+    if (name.empty()) {
+      name = fmt::format("column_{}", i + 1);
+      ++empty;
+    }
+    const std::string base = name;
+    for (int n = 1; used.contains(name); ++n) name = fmt::format("{}_{}", base, n);
+    if (name != base) ++repeated;
+    used.insert(name);
+  }
+  if (repeated > 0)
+    warn(warnings, "repeated_column_names", repeated,
+         fmt::format("{} column name{} stood there before; a number was added", repeated, repeated == 1 ? "" : "s"));
+  if (empty > 0)
+    warn(warnings, "empty_column_names", empty,
+         fmt::format("{} column{} had no name and got column_N", empty, empty == 1 ? "" : "s"));
+}
+
+Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape, const Json& layout,
+                           const std::string& label, bool whole) {
+  RowScanner rows(text, at, shape);
+  if (rows.next_row() >= text.size())
+    return fail(Code::kUserData, fmt::format("{} is empty", label), "it needs at least a header line");
+  if (!rows.read_row())
+    return fail(Code::kUserData, fmt::format("{}: the header's quoted field is never closed", label));
+  Header out;
+  std::string buffer;
+  const auto first_row_at = static_cast<std::size_t>(rows.fields().front().begin - text.data());
+  bool all_numbers = true;
+  for (const auto& f : rows.fields()) {
+    const auto name = field_text(f, shape.quote, &buffer);
+    if (!valid_utf8(name) || name.find('\0') != std::string_view::npos)
+      return fail(Code::kUserData, fmt::format("{}: the header is not text in UTF-8", label),
+                  "is this a delimited text file? Give its format, or convert it to UTF-8");
+    all_numbers = all_numbers && is_number(name);
+    out.names.emplace_back(name);
+  }
+  out.present = layout.contains("header") ? layout["header"].get<bool>() : !all_numbers;
+  out.fields = out.names.size();
+  if (!out.present) {
+    out.data_offset = first_row_at;
+    for (std::size_t i = 0; i < out.names.size(); ++i) out.names[i] = fmt::format("column_{}", i + 1);
+    return out;
+  }
+  out.data_offset = rows.next_row();
+  // R's row names: the header is one field shorter than the rows.
+  if (rows.next_row() < text.size()) {
+    std::size_t rows_seen = 0, longer = 0;
+    while (rows_seen < kSniffRows && rows.next_row() < text.size()) {
+      if (!rows.read_row()) break;
+      if (rows.next_row() >= text.size() && !whole && rows_seen > 0) break;
+      ++rows_seen;
+      longer += rows.fields().size() == out.names.size() + 1 ? 1 : 0;
+    }
+    if (rows_seen > 0 && longer == rows_seen) {
+      out.names.insert(out.names.begin(), "row_name");
+      ++out.fields;
+    }
+  }
+  make_unique(&out.names, &out.warnings);
+  return out;
+}
+
+// Shows the rows of [at, end of text) to the guesses; rows with another number of fields are left out (a
+// spot may have begun inside a quoted field).
+void see_rows(std::string_view text, std::size_t at, TextShape shape, char decimal, std::size_t fields,
+              bool to_the_end, const std::vector<MissingTexts>& missing, std::vector<TypeGuess>* guesses) {
+  RowScanner rows(text, at, shape);
+  std::string buffer;
+  while (rows.next_row() < text.size()) {
+    const bool good = rows.read_row();
+    if (!good || rows.fields().size() != fields) continue;
+    if (!to_the_end && rows.next_row() >= text.size()) break;
+    for (std::size_t i = 0; i < fields; ++i)
+      (*guesses)[i].see(field_text(rows.fields()[i], shape.quote, &buffer), decimal, missing[i]);
+  }
+}
+
+Status guess_types(TableSource* source, TextShape shape, char decimal, std::size_t fields,
+                   const std::vector<MissingTexts>& missing, std::vector<TypeGuess>* guesses, bool* all_seen) {
+  *all_seen = true;
+  for (const auto& file : source->files) {
+    std::vector<TypeGuess> in_order(fields);
+    std::vector<MissingTexts> missing_here(fields);
+    for (std::size_t c = 0; c < fields; ++c) {
+      const std::size_t f = file.fields.empty() ? c : file.fields[c];
+      in_order[f] = (*guesses)[c];
+      missing_here[f] = missing[c];
+    }
+    if (!file.compression.empty() || file.bytes <= kWholeBytes) {
+      POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
+      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()), shape, decimal, fields,
+               sample.whole, missing_here, &in_order);
+      *all_seen = *all_seen && sample.whole;
+    } else {
+      *all_seen = false;
+      POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
+      const auto text = mapped->text();
+      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)), file.data_offset, shape,
+               decimal, fields, false, missing_here, &in_order);
+      for (std::size_t i = 1; i <= kSpots; ++i) {
+        const std::size_t from = text.size() / (kSpots + 1) * i;
+        // A spot holds some rows, however long they are.
+        const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 3);
+        const std::size_t begin = row_start_at_or_after(text, from, false, shape);
+        if (begin >= text.size() || begin - from > kMostHeadBytes) continue;
+        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, shape, decimal, fields, false,
+                 missing_here, &in_order);
+      }
+    }
+    for (std::size_t c = 0; c < fields; ++c) (*guesses)[c] = in_order[file.fields.empty() ? c : file.fields[c]];
+  }
+  return {};
+}
+
+// The header of each further file: the same names; their order may differ.
+Status match_header(const std::vector<std::string>& names, const Header& header, const std::string& first,
+                    const std::string& label, SourceFile* file) {
+  file->data_offset = header.data_offset;
+  if (header.names == names) return {};
+  std::map<std::string, std::uint32_t> place;
+  for (std::size_t i = 0; i < header.names.size(); ++i) place[header.names[i]] = static_cast<std::uint32_t>(i);
+  std::string differs;
+  for (const auto& name : names)
+    if (!place.contains(name)) differs += (differs.empty() ? "" : ", ") + name;
+  if (!differs.empty() || header.names.size() != names.size())
+    return fail(Code::kUserData,
+                differs.empty() ? fmt::format("{} has {} columns, {} has {}", label, header.names.size(), first, names.size())
+                                : fmt::format("{} lacks columns that {} has: {}", label, first, differs.substr(0, 300)),
+                "files of one dataset have the same columns; load the others under a name of their own");
+  for (const auto& name : names) file->fields.push_back(place[name]);
+  return {};
+}
+
+Status check_declared(const Json& layout, const std::vector<std::string>& names, const std::string& id) {
+  std::vector<std::string> asked;
+  if (layout.contains("types"))
+    for (const auto& [name, type] : layout["types"].items()) asked.push_back(name);
+  if (layout.contains("label_columns"))
+    for (const auto& name : layout["label_columns"]) asked.push_back(name.get<std::string>());
+  for (const auto& name : asked)
+    if (std::ranges::find(names, name) == names.end())
+      return fail(Code::kUserData, fmt::format("layout names column \"{}\", which is not in dataset {}{}", name, id,
+                                               did_you_mean(name, names)));
+  return {};
+}
+
+char letter(const Json& layout, const char* key, char otherwise) {
+  const auto it = layout.find(key);
+  if (it == layout.end() || !it->is_string()) return otherwise;
+  const auto text = it->get<std::string>();
+  return text.empty() ? '\0' : text.front();
+}
+
+}  // namespace
+
+std::uint64_t share(std::uint64_t total, std::uint64_t part, std::uint64_t parts) {
+  // Exact without 128 bits.
+  return total / parts * part + total % parts * part / parts;
+}
+
+TextShape shape_of(const Json& dialect) {
+  return {letter(dialect, "delimiter", ','), letter(dialect, "quote", '"'), letter(dialect, "comment", '\0')};
+}
+
+Result<Sample> head_sample(const SourceFile& file, std::size_t bytes) {
+  Sample out;
+  if (file.compression.empty()) {
+    POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
+    out.text = mapped->text().substr(0, bytes);
+    out.whole = mapped->text().size() <= bytes;
+    return out;
+  }
+  out.whole = true;
+  POLYSOME_TRY(decompress(
+      file.path, file.compression,
+      [&](std::string_view block) -> Result<bool> {
+        out.text.append(block);
+        if (out.text.size() <= bytes) return true;
+        out.text.resize(bytes);
+        out.whole = false;
+        return false;
+      },
+      {}));
+  return out;
+}
+
+Status inspect_delimited(TableSource* source, const Json& layout) {
+  TextShape shape;
+  shape.comment = letter(layout, "comment", '\0');
+  const char decimal = letter(layout, "decimal", '.');
+  Header first;
+  std::string first_label;
+  for (std::size_t i = 0; i < source->files.size(); ++i) {
+    SourceFile& file = source->files[i];
+    const std::string label = file_label(file.path);
+    // Enough of the head for the header and some rows, however wide the table is.
+    Sample sample;
+    std::size_t head = kHeadBytes;
+    std::size_t at = 0;
+    for (;;) {
+      POLYSOME_ASSIGN(sample, head_sample(file, head));
+      at = starts_with_bom(sample.text) ? 3 : 0;
+      at = skip_preamble(sample.text, at, shape.comment);
+      const auto line = sample.text.find('\n', at);
+      const bool enough = line != std::string::npos && sample.text.find('\n', line + 1) != std::string::npos;
+      if (enough || sample.whole || head >= kMostHeadBytes) break;
+      head *= 8;
+    }
+    if (sample.text.substr(0, kHeadBytes).find('\0') != std::string::npos)
+      return fail(Code::kUserData, fmt::format("{} is not text: it holds NUL bytes", label),
+                  "give its format, or convert it to delimited text in UTF-8");
+    if (i == 0) {
+      shape.delimiter = letter(layout, "delimiter", '\0');
+      if (shape.delimiter == '\0')
+        shape.delimiter = sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
+      // Lines of # on top are comments, unless they are as wide as what follows.
+      if (!layout.contains("comment") && at < sample.text.size() && sample.text[at] == '#') {
+        const std::size_t behind = skip_preamble(sample.text, at, '#');
+        const auto before = field_counts(sample.text, at, shape, false);
+        char d = shape.delimiter;
+        if (!layout.contains("delimiter"))
+          d = sniff_delimiter(sample.text, behind, source->format, shape.quote, sample.whole);
+        const auto after = field_counts(sample.text, behind, {d, shape.quote, '\0'}, sample.whole);
+        if (!after.empty() && (before.empty() || before.front() != after.front())) {
+          shape.comment = '#';
+          shape.delimiter = d;
+          at = behind;
+        }
+      }
+    } else if (shape.comment != '\0') {
+      at = skip_preamble(sample.text, at, shape.comment);
+    }
+    POLYSOME_ASSIGN(Header header, read_header(sample.text, at, shape, layout, label, sample.whole));
+    if (i == 0) {
+      first = header;
+      first_label = label;
+      file.data_offset = header.data_offset;
+    } else {
+      POLYSOME_TRY(match_header(first.names, header, first_label, label, &file));
+    }
+  }
+  POLYSOME_TRY(check_declared(layout, first.names, source->id));
+
+  const Json null_values = layout.contains("null_values") ? layout["null_values"] : Json();
+  std::vector<MissingTexts> missing;
+  for (const auto& name : first.names) missing.emplace_back(null_values, name);
+  std::vector<TypeGuess> guesses(first.fields);
+  bool all_seen = true;
+  POLYSOME_TRY(guess_types(source, shape, decimal, first.fields, missing, &guesses, &all_seen));
+  for (std::size_t c = 0; c < first.names.size(); ++c) {
+    SourceColumn column;
+    column.name = first.names[c];
+    column.type = name(guesses[c].type(all_seen));
+    column.from = "guessed";
+    if (layout.contains("types") && layout["types"].contains(column.name)) {
+      column.type = layout["types"][column.name].get<std::string>();
+      column.from = "declared";
+    }
+    source->columns.push_back(std::move(column));
+  }
+  source->dialect = {{"delimiter", std::string(1, shape.delimiter)},
+                     {"quote", "\""},
+                     {"comment", shape.comment == '\0' ? "" : std::string(1, shape.comment)},
+                     {"header", first.present},
+                     {"decimal", std::string(1, decimal)},
+                     {"fields", first.fields}};
+  if (!null_values.is_null()) source->dialect["null_values"] = null_values;
+  if (!first.warnings.empty()) source->dialect["warnings"] = first.warnings;
+  return {};
+}
+
+Status inspect_ndjson(TableSource* source, const Json& layout) {
+  std::vector<std::string> names;
+  std::map<std::string, TypeGuess> guesses;
+  std::map<std::string, bool> only_text;  // strings and nested values stay text
+  bool all_seen = true;
+  for (auto& file : source->files) {
+    POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
+    all_seen = all_seen && sample.whole;
+    file.data_offset = starts_with_bom(sample.text) ? 3 : 0;
+    RowScanner rows(sample.text, file.data_offset, {'\n', '\0', '\0'});
+    for (;;) {
+      const std::size_t at = rows.next_row();
+      if (at >= sample.text.size()) break;
+      rows.read_row();
+      if (!sample.whole && rows.next_row() >= sample.text.size()) break;
+      const Field& line = rows.fields().front();
+      const auto object =
+          parse_json({line.begin, static_cast<std::size_t>(line.end - line.begin)}, {64, 1'000'000, SIZE_MAX});
+      if (!object || !object->is_object())
+        return fail(Code::kUserData,
+                    fmt::format("{}, line {}: {}", file_label(file.path), with_thousands(line_number(sample.text, at)),
+                                object ? "not a JSON object" : object.error().message),
+                    "NDJSON has one object a line; a file that is one array has the format json");
+      for (const auto& [key, value] : object->items()) {
+        const auto [guess, fresh] = guesses.try_emplace(key);
+        if (fresh) names.push_back(key);
+        if (value.is_null()) continue;
+        const bool text = value.is_string() || value.is_structured();
+        only_text[key] = only_text[key] || text;
+        if (!text) guess->second.see(dump(value), '.', {});
+      }
+    }
+  }
+  if (names.empty())
+    return fail(Code::kUserData, fmt::format("dataset {} is empty", source->id), "NDJSON needs at least one object");
+  POLYSOME_TRY(check_declared(layout, names, source->id));
+  for (const auto& key : names) {
+    SourceColumn column{key, std::string(name(only_text[key] ? ValueType::kString : guesses[key].type(all_seen))),
+                        "guessed"};
+    if (layout.contains("types") && layout["types"].contains(key)) {
+      column.type = layout["types"][key].get<std::string>();
+      column.from = "declared";
+    }
+    source->columns.push_back(std::move(column));
+  }
+  source->dialect = {{"fields", 1}};
+  if (layout.contains("null_values")) source->dialect["null_values"] = layout["null_values"];
+  return {};
+}
+
+Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t partition_size) {
+  const char quote = source.format == "ndjson" ? '\0' : shape_of(source.dialect).quote;
+  std::vector<Partition> out;
+  for (std::uint32_t f = 0; f < source.files.size(); ++f) {
+    const SourceFile& file = source.files[f];
+    const std::uint64_t begin = std::min(file.data_offset, file.bytes);
+    const std::uint64_t bytes = file.bytes - begin;
+    const std::uint64_t parts = std::max<std::uint64_t>(1, (bytes + partition_size - 1) / partition_size);
+    if (parts == 1) {
+      out.push_back({f, begin, bytes, bytes, 0});
+      continue;
+    }
+    POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
+    const auto text = mapped->text();
+    std::uint64_t from = begin;
+    for (std::uint64_t i = 1; i <= parts; ++i) {
+      const auto target = begin + share(bytes, i, parts);
+      const std::uint64_t to = i == parts ? text.size() : border_at_or_after(text, std::max(from, target), quote);
+      if (to <= from) continue;
+      out.push_back({f, from, to - from, to - from, 0});
+      from = to;
+    }
+  }
+  return out;
+}
+
+Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::string& view,
+                                                   const TableSource& source,
+                                                   const std::vector<Partition>& partitions,
+                                                   const ScanOptions& options) {
+  POLYSOME_TRY(register_text_scan(session));
+  auto scan = std::make_shared<TextScan>();
+  scan->ndjson = source.format == "ndjson";
+  scan->shape = scan->ndjson ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
+  scan->decimal = letter(source.dialect, "decimal", '.');
+  scan->expected_fields = source.dialect.value("fields", source.columns.size());
+  const Json null_values = source.dialect.contains("null_values") ? source.dialect["null_values"] : Json();
+  for (const auto& c : source.columns)
+    scan->columns.push_back(
+        {c.name, value_type_from_name(c.type).value_or(ValueType::kString), MissingTexts(null_values, c.name)});
+  scan->bad_is_missing = source.on_bad_value == "null";
+  scan->options = options;
+  scan->report = std::make_shared<ScanReport>();
+  std::map<std::uint32_t, std::shared_ptr<const FileMap>> maps;
+  for (const auto& p : partitions) {
+    if (p.file >= source.files.size()) return fail(Code::kInternal, "a partition of a file that is not there");
+    const SourceFile& file = source.files[p.file];
+    auto& mapped = maps[p.file];
+    if (mapped == nullptr) {
+      POLYSOME_ASSIGN(mapped, FileMap::open(file.path));
+      if (mapped->text().size() != file.bytes || mapped->mtime_ns() != file.mtime_ns)
+        return fail(Code::kIo, fmt::format("{} was changed while the job ran ({} bytes at its start, {} now)", file.path,
+                                           with_thousands(file.bytes), with_thousands(mapped->text().size())),
+                    "submit the job again");
+    }
+    const auto text = mapped->text();
+    const std::size_t to = p.offset + p.length;
+    const bool first = p.offset <= file.data_offset;
+    ScanPiece piece{mapped, file.path, p.offset, to, file.fields};
+    if (!first) piece.begin = row_start_at_or_after(text, p.offset, options.start_inside_quotes, scan->shape);
+    scan->pieces.push_back(std::move(piece));
+    if (scan->ndjson) continue;
+    // A first piece knows its start; a later one tells its end for both starts.
+    scan->report->ends_inside_if_outside = inside_at(text, p.offset, false, to, scan->shape);
+    scan->report->ends_inside_if_inside =
+        first ? scan->report->ends_inside_if_outside : inside_at(text, p.offset, true, to, scan->shape);
+  }
+  auto report = scan->report;
+  // A view of the same name lets go of the files of the one before.
+  auto& open = session.attachment("open_views");
+  if (open == nullptr) open = std::make_shared<std::map<std::string, std::uint64_t>>();
+  auto& handles = *std::static_pointer_cast<std::map<std::string, std::uint64_t>>(open);
+  const std::uint64_t handle = session.hold(std::move(scan));
+  POLYSOME_TRY(session.run(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
+                                       sql_identifier(view), handle)));
+  if (const auto it = handles.find(view); it != handles.end()) session.release(it->second);
+  handles[view] = handle;
+  return report;
+}
+
+}  // namespace polysome

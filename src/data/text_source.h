@@ -1,0 +1,38 @@
+// Delimited text and NDJSON as tables: told from samples (inspect_text), cut at byte borders (cut_text),
+// scanned as a DuckDB table function over a held object (open_text_view). One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/row_scanner.h"
+#include "data/table_source.h"
+#include "data/values.h"
+
+namespace polysome {
+
+// The first bytes of a file, unpacked when it is compressed. whole: that was all of it.
+struct Sample {
+  std::string text;
+  bool whole = false;
+};
+Result<Sample> head_sample(const SourceFile& file, std::size_t bytes);
+
+TextShape shape_of(const Json& dialect);
+
+// total x part / parts, rounded down, for part <= parts < 2^32.
+std::uint64_t share(std::uint64_t total, std::uint64_t part, std::uint64_t parts);
+
+// Fills in columns, dialect and each file's data_offset. `layout`: declared keys.
+Status inspect_delimited(TableSource* source, const Json& layout);
+Status inspect_ndjson(TableSource* source, const Json& layout);
+
+Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t partition_size);
+
+Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::string& view,
+                                                   const TableSource& source,
+                                                   const std::vector<Partition>& partitions,
+                                                   const ScanOptions& options);
+
+}  // namespace polysome

@@ -1,0 +1,36 @@
+#include "data/type_guess.h"
+
+namespace polysome {
+namespace {
+
+// 007 is an identifier: as a number it would lose its zeros.
+bool leading_zero(std::string_view text) {
+  if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
+  return text.size() > 1 && text.front() == '0' && text[1] >= '0' && text[1] <= '9';
+}
+
+}  // namespace
+
+void TypeGuess::see(std::string_view raw, char decimal, const MissingTexts& missing) {
+  const auto text = trim(raw);
+  if (missing.declared() ? missing.holds(text) || missing.holds(raw) : is_missing_number(text)) return;
+  text_missing_ = false;
+  any_ = true;
+  if (int64_) int64_ = parse_int64(text).has_value() && !leading_zero(text);
+  if (double_ && !int64_) double_ = parse_double(text, decimal).has_value() && !leading_zero(text);
+  if (bool_) bool_ = parse_bool(text).has_value();
+  if (date_) date_ = parse_date(text).has_value();
+  if (timestamp_) timestamp_ = parse_timestamp(text).has_value();
+}
+
+ValueType TypeGuess::type(bool whole) const {
+  if (!any_) return whole && text_missing_ ? ValueType::kDouble : ValueType::kString;
+  if (int64_) return ValueType::kInt64;
+  if (double_) return ValueType::kDouble;
+  if (bool_) return ValueType::kBool;
+  if (date_) return ValueType::kDate;
+  if (timestamp_) return ValueType::kTimestamp;
+  return ValueType::kString;
+}
+
+}  // namespace polysome

@@ -1,0 +1,189 @@
+// Unpacking what can't be cut: compressed text into plain-text parts, a JSON array into Parquet.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "base/files.h"
+#include "data/decompress.h"
+#include "data/file_map.h"
+#include "data/row_scanner.h"
+#include "data/table_source.h"
+#include "data/text_scan.h"
+#include "data/text_source.h"
+
+namespace polysome {
+namespace {
+
+constexpr std::uint64_t kMostRatio = 1000;
+// A small file may be more redundant than that without being a bomb.
+constexpr std::uint64_t kFreeBytes = 100'000'000;
+
+struct CloseFile {
+  void operator()(std::FILE* f) const { std::fclose(f); }
+};
+
+// Writes a stream into parts, each ending behind a row. Keeps the state of the quotes across blocks.
+class PartWriter {
+ public:
+  PartWriter(TextShape shape, std::uint64_t part_bytes, std::string prefix)
+      : shape_(shape), part_bytes_(part_bytes), prefix_(std::move(prefix)) {}
+
+  Status write(std::string_view block) {
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      const char c = block[i];
+      const bool row_end = step(c);
+      if (row_end && size_ + (i + 1 - begin) >= part_bytes_) {
+        POLYSOME_TRY(put(block.substr(begin, i + 1 - begin)));
+        POLYSOME_TRY(close());
+        begin = i + 1;
+      }
+    }
+    return put(block.substr(begin));
+  }
+
+  Status close() {
+    if (file_ == nullptr) return {};
+    const int status = std::fclose(file_.release());
+    if (status != 0) return fail(errno_error("cannot write", parts_.back().path, errno));
+    parts_.back().bytes = size_;
+    size_ = 0;
+    return {};
+  }
+
+  std::vector<UnpackedPart> take() { return std::move(parts_); }
+
+ private:
+  enum class State { kFieldStart, kPlain, kQuoted, kQuoteInQuoted, kComment };
+
+  // True behind a line feed that ends a row.
+  bool step(char c) {
+    switch (state_) {
+      case State::kQuoted:
+        if (c == shape_.quote) state_ = State::kQuoteInQuoted;
+        return false;
+      case State::kComment:
+        if (c == '\n') row_start_ = true, state_ = State::kFieldStart;
+        return c == '\n';
+      case State::kQuoteInQuoted:
+        if (c == shape_.quote) {
+          state_ = State::kQuoted;
+          return false;
+        }
+        break;
+      case State::kFieldStart:
+        if (row_start_ && shape_.comment != '\0' && c == shape_.comment) {
+          state_ = State::kComment;
+          return false;
+        }
+        if (c == shape_.quote && shape_.quote != '\0') {
+          state_ = State::kQuoted;
+          row_start_ = false;
+          return false;
+        }
+        break;
+      case State::kPlain: break;
+    }
+    row_start_ = c == '\n';
+    state_ = c == '\n' || c == shape_.delimiter ? State::kFieldStart : State::kPlain;
+    return c == '\n';
+  }
+
+  Status put(std::string_view bytes) {
+    if (bytes.empty()) return {};
+    if (file_ == nullptr) {
+      parts_.push_back({fmt::format("{}{}", prefix_, parts_.size()), 0});
+      file_.reset(std::fopen(parts_.back().path.c_str(), "wbe"));
+      if (file_ == nullptr) return fail(errno_error("cannot create", parts_.back().path, errno));
+    }
+    if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size())
+      return fail(errno_error("cannot write", parts_.back().path, errno));
+    size_ += bytes.size();
+    return {};
+  }
+
+  TextShape shape_;
+  std::uint64_t part_bytes_;
+  std::string prefix_;
+  State state_ = State::kFieldStart;
+  bool row_start_ = true;
+  std::uint64_t size_ = 0;
+  std::unique_ptr<std::FILE, CloseFile> file_;
+  std::vector<UnpackedPart> parts_;
+};
+
+Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const SourceFile& file,
+                                              std::uint64_t partition_size, const std::string& prefix,
+                                              const ScanOptions& options) {
+  const TextShape shape = source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
+  PartWriter writer(shape, partition_size, prefix);
+  std::uint64_t skip = file.data_offset;  // mark, comments and header
+  std::uint64_t written = 0;
+  POLYSOME_TRY(decompress(
+      file.path, file.compression,
+      [&](std::string_view block) -> Result<bool> {
+        if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed))
+          return fail(Code::kCancelled, "cancelled");
+        written += block.size();
+        if (written > kFreeBytes && written / kMostRatio > file.bytes)
+          return fail(Code::kUserData,
+                      fmt::format("{} unpacks to more than {} times its size: refused as a decompression bomb",
+                                  file_label(file.path), kMostRatio),
+                      "unpack it by hand if it is what it should be");
+        const std::size_t drop = static_cast<std::size_t>(std::min<std::uint64_t>(skip, block.size()));
+        skip -= drop;
+        POLYSOME_TRY(writer.write(block.substr(drop)));
+        return true;
+      },
+      options.progress));
+  POLYSOME_TRY(writer.close());
+  auto parts = writer.take();
+  if (parts.empty()) {
+    // A header only: a table without rows is one empty part.
+    parts.push_back({prefix + "0", 0});
+    POLYSOME_TRY(write_file(parts.back().path, "", false));
+  }
+  return parts;
+}
+
+}  // namespace
+
+Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source, std::uint32_t file_index,
+                                         std::uint64_t partition_size, const std::string& output_prefix,
+                                         const ScanOptions& options) {
+  if (file_index >= source.files.size()) return fail(Code::kInternal, "no such file to unpack");
+  const SourceFile& file = source.files[file_index];
+  POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
+  if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
+    return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path), "submit the job again");
+  if (source.format != "json") return unpack_text(source, file, partition_size, output_prefix, options);
+  const std::string path = output_prefix + "0.parquet";
+  POLYSOME_TRY(session.run(fmt::format(
+      "COPY (SELECT * FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)", sql_text(file.path),
+      sql_text(path))));
+  POLYSOME_ASSIGN(const FileStamp written, stamp_of(path));
+  return std::vector<UnpackedPart>{{path, written.bytes}};
+}
+
+TableSource unpacked_source(const TableSource& source, const std::vector<std::string>& parts) {
+  TableSource out = source;
+  out.files.clear();
+  if (source.format == "json") out.format = "parquet";
+  out.dialect["header"] = false;
+  for (const auto& path : parts) {
+    SourceFile file;
+    file.path = path;
+    if (const auto stamp = stamp_of(path)) {
+      file.bytes = stamp->bytes;
+      file.mtime_ns = stamp->mtime_ns;
+    }
+    if (!source.files.empty()) file.fields = source.files.front().fields;
+    out.files.push_back(std::move(file));
+  }
+  return out;
+}
+
+}  // namespace polysome

@@ -1,0 +1,170 @@
+// The map of aggregate and describe: one partition's partial states and value counts.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operations/aggregate_plan.h"
+
+namespace polysome {
+namespace {
+
+// Up to so many columns each get aggregates of their own; more are turned into rows first, because
+// thousands of aggregates in one query take longer to plan than to run.
+constexpr std::size_t kNarrow = 64;
+// More columns than this are not copied into a temporary table (its overhead is per column).
+constexpr std::size_t kMostCopied = 4096;
+// Value counts between two samples of a partition's sorted values.
+constexpr std::uint64_t kCutsPerTask = 64;
+constexpr const char* kRows = "ps_rows";
+
+std::string list_of(const std::vector<std::uint32_t>& columns, const char* prefix) {
+  std::string out = "[";
+  for (const auto c : columns) out += fmt::format("{}{}{}", out.size() > 1 ? ", " : "", prefix, c);
+  return out + "]";
+}
+
+// Keys as k0…, values as x<place>: SELECT list over the view.
+std::string rows_sql(const AggregateDetails& details, const std::vector<std::uint32_t>& columns) {
+  std::string list;
+  for (std::size_t i = 0; i < details.keys.size(); ++i)
+    list += fmt::format("{} AS k{}, ", details.keys[i].sql, i);
+  for (const auto c : columns) list += fmt::format("{} AS x{}, ", details.columns[c].sql, c);
+  list.resize(list.size() - 2);
+  std::string out = fmt::format("SELECT {} FROM {}", list, sql_identifier(kAggregateView));
+  if (!details.where.empty()) out += " WHERE " + details.where;
+  return out;
+}
+
+std::string group_clause(const std::string& keys) {
+  return keys.empty() ? std::string() : " GROUP BY " + keys.substr(0, keys.size() - 2);
+}
+
+struct Accumulators {
+  bool moments = false;
+  const char* moments_function = "ps_sums";
+  bool exact_sum = false;
+};
+
+Accumulators accumulators(const AggregateDetails& details, ValueKind kind) {
+  Accumulators a;
+  a.moments = is_number(kind) && details.needs_moments();
+  if (details.second_moments()) a.moments_function = "ps_moments";
+  a.exact_sum = kind == ValueKind::kInteger;
+  return a;
+}
+
+std::string narrow_state_sql(const AggregateDetails& details, ValueKind kind,
+                             const std::string& from) {
+  const auto columns = details.of_kind(kind);
+  const auto a = accumulators(details, kind);
+  const std::string keys = key_list(details.keys.size());
+  std::string inner = fmt::format("SELECT {}count(*) AS rows", keys);
+  for (const auto c : columns) {
+    inner += fmt::format(", count(x{0}) AS n{0}, min(x{0}) AS lo{0}, max(x{0}) AS hi{0}", c);
+    if (a.moments) inner += fmt::format(", {}(x{}) AS m{}", a.moments_function, c, c);
+    if (a.exact_sum) inner += fmt::format(", sum(x{0})::DECIMAL(38,0) AS s{0}", c);
+  }
+  inner += fmt::format(" FROM {}{}", from, group_clause(keys));
+  std::string outer = fmt::format("SELECT {}unnest({}) AS col, rows, unnest({}) AS n", keys,
+                                  list_of(columns, ""), list_of(columns, "n"));
+  if (a.moments) outer += fmt::format(", unnest({}) AS m", list_of(columns, "m"));
+  if (a.exact_sum) outer += fmt::format(", unnest({}) AS s", list_of(columns, "s"));
+  outer += fmt::format(", unnest({}) AS lo, unnest({}) AS hi", list_of(columns, "lo"),
+                       list_of(columns, "hi"));
+  return fmt::format("{} FROM ({})", outer, inner);
+}
+
+// Columns as rows: k0…, col, v.
+std::string melted_sql(const AggregateDetails& details, ValueKind kind, const std::string& from) {
+  const auto columns = details.of_kind(kind);
+  const std::string keys = key_list(details.keys.size());
+  if (columns.size() == 1)
+    return fmt::format("SELECT {}{} AS col, x{} AS v FROM {}", keys, columns[0], columns[0], from);
+  return fmt::format("SELECT {}unnest({}) AS col, unnest({}) AS v FROM {}", keys,
+                     list_of(columns, ""), list_of(columns, "x"), from);
+}
+
+std::string wide_state_sql(const AggregateDetails& details, ValueKind kind,
+                           const std::string& from) {
+  const auto a = accumulators(details, kind);
+  const std::string keys = key_list(details.keys.size());
+  std::string out = fmt::format("SELECT {}col, count(*) AS rows, count(v) AS n", keys);
+  if (a.moments) out += fmt::format(", {}(v) AS m", a.moments_function);
+  if (a.exact_sum) out += ", sum(v)::DECIMAL(38,0) AS s";
+  return out + fmt::format(", min(v) AS lo, max(v) AS hi FROM ({}) GROUP BY {}col",
+                           melted_sql(details, kind, from), keys);
+}
+
+std::string values_sql(const AggregateDetails& details, ValueKind kind, const std::string& from) {
+  const std::string keys = key_list(details.keys.size());
+  std::string bucket = "0";
+  std::string order;
+  if (details.ranges()) {
+    order = " ORDER BY col, v";
+  } else if (details.buckets > 1) {
+    bucket =
+        fmt::format("(hash({}) % {})::INTEGER", keys.substr(0, keys.size() - 2), details.buckets);
+    order = " ORDER BY bucket";
+  }
+  return fmt::format(
+      "SELECT {0}{1} AS bucket, col, v, count(*) AS n FROM ({2}) WHERE v IS NOT NULL "
+      "GROUP BY {0}col, v{3}",
+      keys, bucket, melted_sql(details, kind, from), order);
+}
+
+// Samples of the sorted value counts, from which every reduce task computes the same splitters.
+Status write_cuts(TaskEnv& env, ValueKind kind, std::uint64_t rows) {
+  const std::uint64_t step = std::max<std::uint64_t>(rows / kCutsPerTask, 1);
+  POLYSOME_TRY(
+      env.write_parquet(fmt::format("SELECT col, v FROM read_parquet({}, file_row_number = true) "
+                                    "WHERE file_row_number % {} = 0",
+                                    sql_text(env.path_of(values_role(kind))), step),
+                        cuts_role(kind)));
+  return {};
+}
+
+Status scan_kind(TaskEnv& env, const AggregateDetails& details, ValueKind kind, bool copied) {
+  const auto columns = details.of_kind(kind);
+  const std::string from = copied ? kRows : fmt::format("({})", rows_sql(details, columns));
+  const std::string state = columns.size() <= kNarrow ? narrow_state_sql(details, kind, from)
+                                                      : wide_state_sql(details, kind, from);
+  POLYSOME_TRY(env.write_parquet(state, state_role(kind)));
+  if (!details.counts_values()) return {};
+  POLYSOME_ASSIGN(const auto rows,
+                  env.write_parquet(values_sql(details, kind, from), values_role(kind)));
+  return details.ranges() ? write_cuts(env, kind, rows) : Status{};
+}
+
+Status scan(TaskEnv& env, const AggregateDetails& details, int passes) {
+  const bool copied = passes > 1 && details.columns.size() <= kMostCopied;
+  POLYSOME_TRY(env.open_partition(kAggregateView, copied ? 1 : passes));
+  if (copied) {
+    std::vector<std::uint32_t> all(details.columns.size());
+    for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
+    POLYSOME_TRY(env.temp_table(kRows, rows_sql(details, all)));
+  }
+  for (const auto kind : details.kinds()) POLYSOME_TRY(scan_kind(env, details, kind, copied));
+  return {};
+}
+
+}  // namespace
+
+Status aggregate_scan_body(TaskEnv& env) {
+  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  const auto kinds = details.kinds();
+  const int passes = static_cast<int>(kinds.size()) * (details.counts_values() ? 2 : 1);
+  if (const Status done = scan(env, details, passes); !done) {
+    if (env.dispute(done.error())) return {};
+    return done;
+  }
+  env.finish_scan();
+  POLYSOME_ASSIGN(const std::int64_t rows,
+                  env.session().integer(fmt::format(
+                      "SELECT coalesce(sum(rows), 0)::BIGINT FROM {} WHERE col = {}",
+                      read_parquet_sql(std::vector{env.path_of(state_role(kinds.front()))}),
+                      details.of_kind(kinds.front()).front())));
+  env.output.result.rows = static_cast<std::uint64_t>(rows);
+  return {};
+}
+
+}  // namespace polysome

@@ -1,0 +1,247 @@
+#include "operations/answers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/nearest.h"
+#include "operations/cells.h"
+#include "operations/dataset_facts.h"
+#include "operations/table_files.h"
+#include "operations/task_env.h"
+
+namespace polysome {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::uint64_t kPageRows = 100;
+constexpr std::size_t kPageBytes = 8'000'000;
+constexpr std::uint64_t kListedPartitions = 100;
+
+Result<std::unique_ptr<Session>> open_session(const TaskContext& context,
+                                              std::vector<std::string> folders) {
+  SessionConfig config;
+  if (context.memory > 0) config.memory = context.memory / 10 * 7;
+  config.temp_folder = context.scratch;
+  config.allowed_directories = std::move(folders);
+  config.allowed_directories.push_back(context.scratch);
+  std::erase(config.allowed_directories, std::string());
+  POLYSOME_ASSIGN(auto session, Session::open(config));
+  POLYSOME_TRY(session->lock());
+  if (context.set_interrupt) context.set_interrupt([raw = session.get()] { raw->interrupt(); });
+  return session;
+}
+
+Result<std::vector<std::string>> paths_of(const Json& request) {
+  std::vector<std::string> out;
+  for (const auto& f : request.value("files", Json::array())) {
+    if (f.is_string())
+      out.push_back(f.get<std::string>());
+    else if (f.is_object() && f.contains("path"))
+      out.push_back(f["path"].get<std::string>());
+  }
+  if (out.empty()) return fail(Code::kInvalid, "the request names no files");
+  std::error_code ec;
+  for (const auto& path : out)
+    if (!fs::exists(path, ec)) return fail(Code::kGone, fmt::format("{} is no longer there", path));
+  return out;
+}
+
+std::vector<std::string> parents_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const auto& p : paths) out.push_back(fs::path(p).parent_path().string());
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+// The columns asked for, in the order asked for; all without a list.
+Result<std::vector<ResultColumn>> chosen_columns(Session& session, const std::string& path,
+                                                 const Json& request) {
+  POLYSOME_ASSIGN(auto all,
+                  columns_of(session, "SELECT * FROM " + read_parquet_sql(std::vector{path})));
+  const Json asked = request.value("columns", Json());
+  if (!asked.is_array() || asked.empty()) return all;
+  std::vector<std::string> names;
+  for (const auto& c : all) names.push_back(c.name);
+  std::vector<ResultColumn> out;
+  for (const auto& item : asked) {
+    const auto name = item.get<std::string>();
+    const auto at = std::ranges::find(names, name);
+    if (at == names.end())
+      return fail(Code::kInvalid, fmt::format("column \"{}\" is not in the result{}", name,
+                                              did_you_mean(name, names)));
+    out.push_back(all[static_cast<std::size_t>(at - names.begin())]);
+  }
+  return out;
+}
+
+Result<Json> result_page(const Json& request, const TaskContext& context) {
+  POLYSOME_ASSIGN(const auto paths, paths_of(request));
+  POLYSOME_ASSIGN(auto session, open_session(context, parents_of(paths)));
+  POLYSOME_ASSIGN(const auto columns, chosen_columns(*session, paths[0], request));
+  const auto offset = request.value("offset", std::uint64_t{0});
+  const auto limit = request.value("limit", kPageRows);
+  const auto max_bytes = request.value("max_bytes", kPageBytes);
+
+  Json rows = Json::array();
+  std::uint64_t before = 0;  // rows of the files passed
+  std::size_t used = 0;
+  bool stopped = false;
+  for (const auto& path : paths) {
+    POLYSOME_ASSIGN(const std::int64_t count,
+                    session->integer(fmt::format("SELECT num_rows FROM parquet_file_metadata({})",
+                                                 sql_text(path))));
+    const auto in_file = static_cast<std::uint64_t>(count);
+    const std::uint64_t next = offset + rows.size();
+    if (!stopped && rows.size() < limit && next < before + in_file) {
+      // A filter on the row number skips row groups; an OFFSET would read them.
+      POLYSOME_ASSIGN(used,
+                      append_rows(*session, columns,
+                                  fmt::format("read_parquet({}, file_row_number = true) WHERE "
+                                              "file_row_number >= {} ORDER BY file_row_number",
+                                              sql_text(path), next - before),
+                                  {limit - rows.size(), max_bytes, true}, used, &rows, &stopped));
+    }
+    before += in_file;
+  }
+  const std::uint64_t end = offset + rows.size();
+  return Json{{"columns", columns_json(columns, columns.size())},
+              {"n_rows", before},
+              {"next_offset", end < before && !rows.empty() ? Json(end) : Json()},
+              {"rows", std::move(rows)}};
+}
+
+Result<Json> result_file(const Json& request, const TaskContext& context) {
+  const auto format = request.value("format", std::string("csv"));
+  const std::vector<std::string> known = {"csv", "tsv", "ndjson", "json", "parquet"};
+  if (std::ranges::find(known, format) == known.end())
+    return fail(Code::kNotAcceptable, fmt::format("results are not given as {}", format),
+                "formats: csv, tsv, ndjson, json, parquet");
+  POLYSOME_ASSIGN(const auto paths, paths_of(request));
+  const auto target = request.value("path", std::string());
+  if (target.empty()) return fail(Code::kInvalid, "the request names no path to write to");
+  auto folders = parents_of(paths);
+  folders.push_back(fs::path(target).parent_path().string());
+  POLYSOME_ASSIGN(auto session, open_session(context, std::move(folders)));
+  POLYSOME_ASSIGN(const auto columns, chosen_columns(*session, paths[0], request));
+  std::string list;
+  for (const auto& c : columns) list += (list.empty() ? "" : ", ") + sql_identifier(c.name);
+  std::string select = fmt::format("SELECT {} FROM {}", list, read_parquet_sql(paths));
+  if (const auto it = request.find("limit"); it != request.end() && !it->is_null())
+    select += fmt::format(" LIMIT {}", it->get<std::uint64_t>());
+  const FileFormat as{format, "none"};
+  POLYSOME_ASSIGN(const auto rows, write_table(*session, select, target, as));
+  std::error_code ec;
+  return Json{{"bytes", static_cast<std::uint64_t>(fs::file_size(target, ec))},
+              {"rows", rows},
+              {"content_type", content_type(as)}};
+}
+
+struct Inspected {
+  std::unique_ptr<Session> session;
+  TableSource source;
+};
+
+Result<Inspected> inspect_request(const Json& request, const TaskContext& context) {
+  if (!request.contains("dataset")) return fail(Code::kInvalid, "the request names no dataset");
+  POLYSOME_ASSIGN(const DatasetRef ref, DatasetRef::from_json(request["dataset"]));
+  auto roots = request.value("read_roots", std::vector<std::string>{});
+  auto folders = roots;
+  for (const auto& f : dataset_folders(ref)) folders.push_back(f);
+  Inspected out;
+  POLYSOME_ASSIGN(out.session, open_session(context, std::move(folders)));
+  POLYSOME_ASSIGN(out.source, inspect(*out.session, ref, roots,
+                                      request.value("on_bad_value", std::string("fail"))));
+  return out;
+}
+
+Json source_columns_json(const TableSource& source) {
+  Json out = Json::array();
+  for (const auto& c : source.columns)
+    out.push_back({{"name", c.name}, {"type", c.type}, {"from", c.from}});
+  return out;
+}
+
+Json common_json(const TableSource& source, const RowCount& rows) {
+  return {{"dataset_id", source.id},
+          {"format", source.format},
+          {"columns", source_columns_json(source)},
+          {"n_columns", source.columns.size()},
+          {"total_size_bytes", source.total_bytes()},
+          {"n_rows", rows.rows ? Json(*rows.rows) : Json()},
+          {"n_rows_exact", rows.exact}};
+}
+
+Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
+  POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
+  POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
+  Json out = common_json(in.source, rows);
+  Json files = Json::array();
+  for (const auto& f : in.source.files)
+    files.push_back({{"path", f.path},
+                     {"bytes", f.bytes},
+                     {"compression", f.compression.empty() ? Json() : Json(f.compression)},
+                     {"rows", f.rows ? Json(*f.rows) : Json()}});
+  out["files"] = std::move(files);
+  out["n_files"] = in.source.files.size();
+  out["layout"] = in.source.dialect;
+  out["splittable"] = in.source.splittable();
+  return out;
+}
+
+Result<Json> partition_answer(const Json& request, const TaskContext& context) {
+  POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
+  POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
+  const auto size =
+      std::max<std::uint64_t>(request.value("partition_size", std::uint64_t{100'000'000}), 1);
+  Json out = common_json(in.source, rows);
+  std::vector<Partition> partitions;
+  const char* strategy = in.source.format == "parquet" ? "row_groups" : "byte_ranges";
+  if (in.source.splittable()) {
+    POLYSOME_ASSIGN(partitions, cut(in.source, size));
+  } else {
+    // What it is cut into is known only when it is unpacked; until then a partition is a file.
+    strategy = "unpack_first";
+    for (std::uint32_t i = 0; i < in.source.files.size(); ++i)
+      partitions.push_back({i, 0, in.source.files[i].bytes, in.source.files[i].bytes, 0});
+  }
+  out["n_partitions"] = partitions.size();
+  out["partition_size_bytes"] = size;
+  out["strategy"] = strategy;
+  const auto offset = request.value("offset", std::uint64_t{0});
+  const auto limit = request.value("limit", kListedPartitions);
+  Json page = Json::array();
+  for (std::uint64_t i = offset; i < partitions.size() && i - offset < limit; ++i) {
+    const auto& p = partitions[i];
+    page.push_back({{"index", i},
+                    {"source", in.source.files.at(p.file).path},
+                    {"offset", p.offset},
+                    {"length", p.length},
+                    {"rows", p.rows > 0 ? Json(p.rows) : Json()}});
+  }
+  out["next_offset"] =
+      offset + page.size() < partitions.size() ? Json(offset + page.size()) : Json();
+  out["partitions"] = std::move(page);
+  return out;
+}
+
+}  // namespace
+
+Result<Json> answer_request(const Json& request, TaskContext& context) {
+  const auto kind = request.value("kind", std::string());
+  Result<Json> answer = fail(Code::kInvalid, fmt::format("no question is called \"{}\"", kind));
+  try {
+    if (kind == "result_page") answer = result_page(request, context);
+    if (kind == "result_file") answer = result_file(request, context);
+    if (kind == "inspect") answer = inspect_answer(request, context);
+    if (kind == "partition") answer = partition_answer(request, context);
+  } catch (const Json::exception& e) {
+    answer = fail(Code::kInvalid, std::string("unreadable request: ") + e.what());
+  }
+  if (context.set_interrupt) context.set_interrupt({});
+  return answer;
+}
+
+}  // namespace polysome

@@ -1,0 +1,40 @@
+// Files of tables in the formats people ask for: csv, tsv, parquet, ndjson, json, plain or gzip or
+// zstd. A table is written whole, or as parts that are joined afterwards byte by byte: parts of
+// text have no header, parts of JSON arrays are lines. Missing is an empty field (csv, tsv) or
+// null.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/session.h"
+#include "operations/cells.h"
+
+namespace polysome {
+
+struct FileFormat {
+  std::string format = "csv";        // csv, tsv, parquet, ndjson, json
+  std::string compression = "none";  // none, gzip, zstd; Parquet compresses inside
+  // ".csv.gz"
+  std::string extension() const;
+  bool operator==(const FileFormat&) const = default;
+};
+
+// By the endings of a file name; empty members where it does not tell.
+FileFormat format_of_name(const std::string& name);
+const char* content_type(const FileFormat& format);
+
+// Writes what `select` gives to `path`. Answers the rows. Errors: those of Session, kDiskFull.
+Result<std::uint64_t> write_table(Session& session, const std::string& select,
+                                  const std::string& path, const FileFormat& format);
+// The same as a part, to be joined. Not for Parquet.
+Result<std::uint64_t> write_part(Session& session, const std::string& select,
+                                 const std::string& path, const FileFormat& format);
+// One file of all parts, in order, fsynced.
+Status join_parts(const std::vector<ResultColumn>& columns, const std::vector<std::string>& parts,
+                  const std::string& path, const FileFormat& format);
+// A copy, fsynced.
+Status copy_file_durably(const std::string& from, const std::string& to);
+
+}  // namespace polysome

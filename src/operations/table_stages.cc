@@ -1,0 +1,127 @@
+#include "operations/table_stages.h"
+
+#include <fmt/format.h>
+
+#include "operations/table_result.h"
+
+namespace polysome {
+namespace {
+
+constexpr const char* kScanStage = "scan";
+constexpr const char* kPart = "part.parquet";
+
+// Text is written by the scan's tasks side by side and only joined at the end. With a limit most of
+// it would be thrown away.
+bool writes_text(const Json& details) {
+  const auto delivery = Delivery::from_json(details.value("delivery", Json()));
+  return delivery && delivery->format.format != "parquet" && details["limit"].is_null();
+}
+
+Status scan_body(TaskEnv& env) {
+  const Json& details = env.plan().details;
+  const auto view = details.at("view").get<std::string>();
+  POLYSOME_TRY(env.open_partition(view, 1, details.at("input").get<std::size_t>()));
+  std::string select = details.at("select").get<std::string>();
+  if (!details["limit"].is_null())
+    select += fmt::format(" LIMIT {}", details["limit"].get<std::uint64_t>());
+  POLYSOME_ASSIGN(select, parquet_safe(env.session(), select));
+  const auto rows = env.write_parquet(select, kPart);
+  if (!rows) {
+    if (env.dispute(rows.error())) return {};
+    return std::unexpected(rows.error());
+  }
+  env.finish_scan();
+  if (writes_text(details)) {
+    const auto delivery = Delivery::from_json(details["delivery"]);
+    const std::string role = "part" + delivery->format.extension();
+    POLYSOME_TRY(write_part(env.session(),
+                            "SELECT * FROM " + read_parquet_sql(std::vector{env.path_of(kPart)}),
+                            env.path_of(role), delivery->format));
+    env.note_file(role, *rows);
+  }
+  env.output.result.rows = *rows;
+  env.output.durable = true;
+  return {};
+}
+
+// Keeps the first `limit` rows of the parts; the part at the limit is rewritten shorter.
+Status cut_at(TaskEnv& env, std::uint64_t limit, std::vector<StageFile>* files) {
+  std::vector<StageFile> kept;
+  std::uint64_t left = limit;
+  for (const auto& f : *files) {
+    if (!kept.empty() && left == 0) break;
+    if (f.rows <= left) {
+      kept.push_back(f);
+      left -= f.rows;
+      continue;
+    }
+    POLYSOME_TRY(env.write_parquet(
+        fmt::format("SELECT * FROM {} LIMIT {}", read_parquet_sql(std::vector{f}), left), kPart));
+    kept.push_back({env.path_of(kPart), 0, env.output.files.back().bytes, left});
+    left = 0;
+  }
+  *files = std::move(kept);
+  return {};
+}
+
+Status result_body(TaskEnv& env) {
+  const Json& details = env.plan().details;
+  POLYSOME_ASSIGN(const std::uint32_t tasks, env.body_number("tasks"));
+  POLYSOME_ASSIGN(const auto manifests, stage_manifests(env.spec.job_folder, kScanStage, 0, tasks));
+  TableResult result;
+  result.delivery = Delivery::from_json(details["delivery"]);
+  result.summary = details["summary"];
+  result.files = files_of(env.spec.job_folder, kScanStage, manifests, 0, kPart);
+  if (result.files.empty()) return fail(Code::kIo, "output lost: the scan left no parts");
+  if (writes_text(details))
+    for (const auto& f : files_of(env.spec.job_folder, kScanStage, manifests, 0,
+                                  "part" + result.delivery->format.extension()))
+      result.text_parts.push_back(f.path);
+  POLYSOME_TRY(check_bad_values(env, scan_totals(manifests), &result.warnings));
+  if (!details["limit"].is_null())
+    POLYSOME_TRY(cut_at(env, details["limit"].get<std::uint64_t>(), &result.files));
+  return finish_table(env, std::move(result));
+}
+
+}  // namespace
+
+OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan) {
+  OperationPlan out;
+  out.details = {{"input", scan.input},
+                 {"view", scan.view},
+                 {"select", scan.select},
+                 {"limit", scan.limit ? Json(*scan.limit) : Json()},
+                 {"delivery", scan.delivery ? scan.delivery->to_json() : Json()},
+                 {"summary", scan.summary}};
+  const auto& input = request.inputs.at(scan.input);
+  Stage map;
+  map.name = kScanStage;
+  map.kind = StageKind::kMap;
+  map.tasks = input.tasks();
+  map.bytes = input.source.total_bytes();
+  map.borders = input.has_borders();
+  map.body = {{"run", "table.scan"}};
+  Stage last;
+  last.name = "result";
+  last.kind = StageKind::kSingle;
+  last.after = {kScanStage};
+  last.final = true;
+  last.body = {{"run", "table.result"}, {"tasks", map.tasks}};
+  out.stages = {std::move(map), std::move(last)};
+  return out;
+}
+
+std::vector<StageBody> table_stage_bodies() {
+  return {{"table.scan", scan_body}, {"table.result", result_body}};
+}
+
+std::string identifier_list(const TableSource& source, const std::vector<std::uint32_t>& columns) {
+  std::string out;
+  for (const auto c : columns) {
+    if (!out.empty()) out += ", ";
+    out += sql_identifier(source.columns[c].name);
+  }
+  return out;
+}
+
+}  // namespace polysome

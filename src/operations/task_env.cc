@@ -1,0 +1,182 @@
+#include "operations/task_env.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "plan/planner.h"
+
+namespace polysome {
+
+TaskEnv::TaskEnv(const TaskSpec& spec_, TaskContext& context_, const JobDescription& job_,
+                 const Json& body_, std::shared_ptr<const PlanDocument> plan, Session* session)
+    : spec(spec_),
+      context(context_),
+      job(job_),
+      body(body_),
+      plan_(std::move(plan)),
+      session_(session) {
+  output.result.attempt = spec.attempt;
+  output.durable = false;
+}
+
+TaskEnv::~TaskEnv() {
+  // A failed drop leaves a table that the next CREATE OR REPLACE takes over.
+  for (const auto& name : temp_tables_)
+    (void)session_->run("DROP TABLE IF EXISTS " + sql_identifier(name));
+  for (const auto& view : views_)
+    (void)session_->run("DROP VIEW IF EXISTS " + sql_identifier(view));
+}
+
+Result<std::string> TaskEnv::body_text(const char* key) const {
+  const auto it = body.find(key);
+  if (it == body.end() || !it->is_string())
+    return fail(Code::kInternal, fmt::format("the stage's body lacks \"{}\"", key));
+  return it->get<std::string>();
+}
+
+Result<std::uint32_t> TaskEnv::body_number(const char* key) const {
+  const auto it = body.find(key);
+  if (it == body.end() || !it->is_number_unsigned())
+    return fail(Code::kInternal, fmt::format("the stage's body lacks \"{}\"", key));
+  return it->get<std::uint32_t>();
+}
+
+Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t index) {
+  const auto& input = plan().inputs.at(index);
+  POLYSOME_ASSIGN(auto partitions, input.partition(spec.job_folder, spec.task.index));
+  for (const auto& p : partitions) {
+    output.result.bytes_in += p.bytes;
+    if (input.has_borders() && p.offset > 0) unconfirmed_start_ = !spec.start_inside_quotes;
+  }
+  ScanOptions options;
+  options.start_inside_quotes = spec.start_inside_quotes;
+  options.cancelled = context.cancelled;
+  if (context.progress) {
+    // The view is read `passes` times; `seen` falls when a pass begins anew.
+    options.progress = [this, passes, done = std::uint64_t{0},
+                        last = std::uint64_t{0}](std::uint64_t bytes) mutable {
+      if (bytes < last) done += last;
+      last = bytes;
+      const auto all = output.result.bytes_in;
+      context.progress(
+          std::min<std::uint64_t>((done + bytes) / static_cast<unsigned>(passes), all));
+    };
+  }
+  POLYSOME_ASSIGN(auto report,
+                  open_view(session(), view, input.source, std::move(partitions), options));
+  views_.push_back(view);
+  reports_.push_back(std::move(report));
+  return {};
+}
+
+namespace {
+
+// Pieces of text that touch are read as one, so that no start within quotes has to be known.
+std::vector<Partition> joined(const std::vector<Partition>& partitions) {
+  std::vector<Partition> out;
+  for (const auto& p : partitions) {
+    if (out.empty() || out.back().file != p.file ||
+        out.back().offset + out.back().length != p.offset) {
+      out.push_back(p);
+      continue;
+    }
+    out.back().length += p.length;
+    out.back().bytes += p.bytes;
+    out.back().rows += p.rows;
+  }
+  return out;
+}
+
+}  // namespace
+
+Status TaskEnv::open_whole(const std::string& view, std::size_t index) {
+  const auto& input = plan().inputs.at(index);
+  POLYSOME_ASSIGN(const auto partitions, input.all_partitions(spec.job_folder));
+  const std::uint64_t before = output.result.bytes_in;
+  for (const auto& p : partitions) output.result.bytes_in += p.bytes;
+  ScanOptions options;
+  options.cancelled = context.cancelled;
+  if (context.progress)
+    options.progress = [this, before](std::uint64_t bytes) { context.progress(before + bytes); };
+  POLYSOME_ASSIGN(auto report,
+                  open_view(session(), view, input.source, joined(partitions), options));
+  views_.push_back(view);
+  reports_.push_back(std::move(report));
+  return {};
+}
+
+void TaskEnv::finish_scan() {
+  auto& result = output.result;
+  std::uint64_t bad = 0;
+  for (const auto& r : reports_) {
+    bad += r->bad_values;
+    result.ends_inside_if_outside = r->ends_inside_if_outside;
+    result.ends_inside_if_inside = r->ends_inside_if_inside;
+  }
+  if (bad > 0) result.payload["bad_values"] = bad;
+}
+
+bool TaskEnv::dispute(const Error& error) {
+  if (!unconfirmed_start_ || error.code != Code::kUserData) return false;
+  finish_scan();
+  output.files.clear();
+  output.result.disputed = error;
+  return true;
+}
+
+Status TaskEnv::temp_table(const std::string& name, const std::string& select) {
+  POLYSOME_TRY(check_cancelled());
+  temp_tables_.push_back(name);
+  return session().run(
+      fmt::format("CREATE OR REPLACE TEMP TABLE {} AS {}", sql_identifier(name), select));
+}
+
+Status TaskEnv::drop_table(const std::string& name) {
+  std::erase(temp_tables_, name);
+  return session().run("DROP TABLE IF EXISTS " + sql_identifier(name));
+}
+
+Result<std::uint64_t> TaskEnv::write_parquet(const std::string& select, const std::string& role) {
+  POLYSOME_TRY(check_cancelled());
+  POLYSOME_ASSIGN(const std::int64_t rows,
+                  session().integer(fmt::format("COPY ({}) TO {} (FORMAT parquet)", select,
+                                                sql_text(path_of(role)))));
+  note_file(role, static_cast<std::uint64_t>(rows));
+  return static_cast<std::uint64_t>(rows);
+}
+
+std::string TaskEnv::path_of(const std::string& role) const {
+  return output_path(spec, role).string();
+}
+
+void TaskEnv::note_file(const std::string& role, std::uint64_t rows) {
+  output.files.push_back(output_file(spec, role, rows));
+  output.result.bytes_out += output.files.back().bytes;
+}
+
+bool TaskEnv::cancelled() const {
+  return context.cancelled != nullptr && context.cancelled->load(std::memory_order_relaxed);
+}
+
+Status TaskEnv::check_cancelled() const {
+  if (cancelled()) return fail(Code::kCancelled, "the task was cancelled");
+  return {};
+}
+
+std::string read_parquet_sql(const std::vector<std::string>& paths) {
+  std::string list;
+  for (const auto& p : paths) {
+    if (!list.empty()) list += ", ";
+    list += sql_text(p);
+  }
+  return "read_parquet([" + list + "])";
+}
+
+std::string read_parquet_sql(const std::vector<StageFile>& files) {
+  std::vector<std::string> paths;
+  for (const auto& f : files) paths.push_back(f.path);
+  return read_parquet_sql(paths);
+}
+
+}  // namespace polysome

@@ -1,0 +1,73 @@
+// What a stage body works with: its task, the job, the plan, the DuckDB session, and the place to
+// leave its files and result. Made for one attempt by the task runner; temporary tables made
+// through it end with it. The slot's thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/session.h"
+#include "operations/task_runner.h"
+#include "plan/job_description.h"
+#include "plan/plan_document.h"
+#include "plan/stage_files.h"
+
+namespace polysome {
+
+class TaskEnv {
+ public:
+  TaskEnv(const TaskSpec& spec, TaskContext& context, const JobDescription& job, const Json& body,
+          std::shared_ptr<const PlanDocument> plan, Session* session);
+  ~TaskEnv();
+  TaskEnv(const TaskEnv&) = delete;
+  TaskEnv& operator=(const TaskEnv&) = delete;
+
+  const TaskSpec& spec;
+  TaskContext& context;
+  const JobDescription& job;
+  const Json& body;
+  TaskOutput output;
+
+  const PlanDocument& plan() const { return *plan_; }
+  Session& session() { return *session_; }
+  // A member of the stage's body; kInternal when absent.
+  Result<std::string> body_text(const char* key) const;
+  Result<std::uint32_t> body_number(const char* key) const;
+
+  // Makes `view` read this task's own partition of input `index`. `passes`: how often the view will
+  // be read from begin to end, for the progress.
+  Status open_partition(const std::string& view, int passes, std::size_t index = 0);
+  // Makes a view of the whole of input `i`, named as said.
+  Status open_whole(const std::string& view, std::size_t input);
+  // Takes over borders and counts of the scans after the queries over their views; call once.
+  void finish_scan();
+  // An error of a scan whose start inside or outside quotes is not confirmed yet is kept aside, not
+  // reported as a failure (architecture.md, decision 10). True: it was; the task ends well.
+  bool dispute(const Error& error);
+
+  // CREATE TEMP TABLE name AS select; dropped at the end of the task.
+  Status temp_table(const std::string& name, const std::string& select);
+  Status drop_table(const std::string& name);
+  // COPY (select) TO a Parquet file of this attempt, and notes it. Returns its rows.
+  Result<std::uint64_t> write_parquet(const std::string& select, const std::string& role);
+  // The path of a file that this task is about to write; note_file afterwards.
+  std::string path_of(const std::string& role) const;
+  void note_file(const std::string& role, std::uint64_t rows);
+  bool cancelled() const;
+  Status check_cancelled() const;
+
+ private:
+  std::shared_ptr<const PlanDocument> plan_;
+  Session* session_;
+  std::vector<std::string> temp_tables_;
+  std::vector<std::string> views_;
+  std::vector<std::shared_ptr<ScanReport>> reports_;
+  bool unconfirmed_start_ = false;
+};
+
+// ['/a', '/b'] as a SQL list of file names, and read_parquet over it.
+std::string read_parquet_sql(const std::vector<StageFile>& files);
+std::string read_parquet_sql(const std::vector<std::string>& paths);
+
+}  // namespace polysome

@@ -1,0 +1,214 @@
+#include "operations/task_runner.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <map>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "model/plan.h"
+#include "operations/answers.h"
+#include "operations/dataset_facts.h"
+#include "operations/operation.h"
+
+namespace polysome {
+namespace {
+
+// What DuckDB gets of a grant; the rest is for scans, writers and its own slack.
+constexpr double kDuckdbShare = 0.7;
+
+double cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Folders that SQL may open: the job's own, and those of its data and its output.
+std::vector<std::string> allowed_folders(const JobDescription& job, const std::string& job_folder,
+                                         const TaskContext& context) {
+  std::vector<std::string> out = {job_folder, context.scratch};
+  const auto add = [&](const std::vector<std::string>& more) {
+    out.insert(out.end(), more.begin(), more.end());
+  };
+  add(context.read_roots);
+  add(job.read_roots);
+  add(job.output_roots);
+  for (const auto& ref : job.spec.datasets) add(dataset_folders(ref));
+  std::erase(out, std::string());
+  return out;
+}
+
+Status unpack_body(TaskEnv& env) {
+  POLYSOME_ASSIGN(const UnpackTask task, unpack_task(env.plan(), env.spec.task.index));
+  const auto& source = env.plan().inputs[task.input].source;
+  ScanOptions options;
+  options.progress = env.context.progress;
+  options.cancelled = env.context.cancelled;
+  const std::string prefix = env.path_of("part");
+  POLYSOME_ASSIGN(const auto parts, unpack(env.session(), source, task.file,
+                                           env.job.spec.partition_size, prefix, options));
+  const auto start = output_path(env.spec, "").filename().string().size();
+  for (const auto& part : parts) {
+    const auto name = std::filesystem::path(part.path).filename().string();
+    env.note_file(name.substr(start), 0);
+  }
+  env.output.result.bytes_in = source.files[task.file].bytes;
+  return {};
+}
+
+}  // namespace
+
+struct TaskRunner::State {
+  struct Job {
+    std::string folder;
+    JobDescription description;
+    std::map<std::string, Fragment> fragments;
+    std::map<std::string, std::shared_ptr<const PlanDocument>> plans;
+  };
+  std::unique_ptr<Job> job;
+  std::unique_ptr<Session> session;  // of `job`
+  std::uint64_t session_grant = 0;
+
+  Status enter_job(const TaskSpec& spec);
+  Result<Session*> open_session(const TaskSpec& spec, const TaskContext& context);
+  Result<const Stage*> stage_of(const TaskSpec& spec);
+  Result<std::shared_ptr<const PlanDocument>> plan_of(const Json& body);
+};
+
+Status TaskRunner::State::enter_job(const TaskSpec& spec) {
+  if (job && job->folder == spec.job_folder) return {};
+  session.reset();
+  job.reset();
+  auto next = std::make_unique<Job>();
+  next->folder = spec.job_folder;
+  POLYSOME_ASSIGN(next->description, read_job_description(spec.job_folder));
+  job = std::move(next);
+  return {};
+}
+
+Result<Session*> TaskRunner::State::open_session(const TaskSpec& spec, const TaskContext& context) {
+  if (session && session_grant == context.memory) return session.get();
+  session.reset();
+  SessionConfig config;
+  if (context.memory > 0)
+    config.memory = static_cast<std::uint64_t>(static_cast<double>(context.memory) * kDuckdbShare);
+  config.temp_folder = context.scratch;
+  config.allowed_directories = allowed_folders(job->description, spec.job_folder, context);
+  POLYSOME_ASSIGN(session, Session::open(config));
+  POLYSOME_TRY(session->lock());
+  session_grant = context.memory;
+  return session.get();
+}
+
+Result<const Stage*> TaskRunner::State::stage_of(const TaskSpec& spec) {
+  auto it = job->fragments.find(spec.fragment_file);
+  if (it == job->fragments.end()) {
+    auto text = read_file(std::filesystem::path(spec.job_folder) / spec.fragment_file);
+    if (!text) return fail(Code::kIo, "output lost: " + text.error().message);
+    POLYSOME_ASSIGN(const Json j, parse_trusted_json(*text));
+    POLYSOME_ASSIGN(Fragment fragment, Fragment::from_json(j, spec.fragment_file));
+    it = job->fragments.emplace(spec.fragment_file, std::move(fragment)).first;
+  }
+  if (spec.place >= it->second.stages.size())
+    return fail(Code::kInternal, fmt::format("{} has no stage {}", spec.fragment_file, spec.place));
+  return &it->second.stages[spec.place];
+}
+
+Result<std::shared_ptr<const PlanDocument>> TaskRunner::State::plan_of(const Json& body) {
+  const auto name = body.value("plan", std::string());
+  if (name.empty()) return std::make_shared<const PlanDocument>();
+  auto& known = job->plans[name];
+  if (!known) {
+    POLYSOME_ASSIGN(PlanDocument plan, read_plan_document(job->folder, name));
+    known = std::make_shared<const PlanDocument>(std::move(plan));
+  }
+  return known;
+}
+
+TaskRunner::TaskRunner() : state_(std::make_unique<State>()) {}
+TaskRunner::~TaskRunner() = default;
+
+namespace {
+
+// Lets the control thread interrupt the session while a task runs.
+class InterruptScope {
+ public:
+  InterruptScope(TaskContext& context, Session* session) : context_(context) {
+    if (context_.set_interrupt && session != nullptr)
+      context_.set_interrupt([session] { session->interrupt(); });
+  }
+  ~InterruptScope() {
+    if (context_.set_interrupt) context_.set_interrupt({});
+  }
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+
+ private:
+  TaskContext& context_;
+};
+
+Result<TaskOutput> plan_task(const TaskSpec& spec, const JobDescription& job, const Json& body,
+                             Session* session) {
+  const Operation* operation = find_operation(job.spec.operation);
+  if (operation == nullptr)
+    return fail(Code::kInvalid, fmt::format("there is no operation \"{}\"", job.spec.operation));
+  POLYSOME_ASSIGN(PlannerOutput planned, run_planner(spec, job, body, session, operation->plan));
+  TaskOutput out;
+  out.files = std::move(planned.files);
+  out.result.attempt = spec.attempt;
+  out.result.fragment_file = planned.fragment_file;
+  out.result.payload = Json();
+  out.durable = true;
+  return out;
+}
+
+}  // namespace
+
+Result<TaskOutput> TaskRunner::run(const TaskSpec& spec, TaskContext& context) {
+  const double cpu_before = cpu_seconds();
+  const MonoTime started = mono_now();
+  POLYSOME_TRY(state_->enter_job(spec));
+  const auto& job = state_->job->description;
+  const auto finish = [&](TaskOutput out) -> Result<TaskOutput> {
+    out.result.cpu_seconds = cpu_seconds() - cpu_before;
+    out.result.wall_seconds = static_cast<double>(mono_now() - started) / 1000.0;
+    return out;
+  };
+
+  const bool root = spec.fragment_file == kJobFile;
+  Json body;
+  if (!root) {
+    POLYSOME_ASSIGN(const Stage* stage, state_->stage_of(spec));
+    body = stage->body;
+  }
+  const std::string run = root ? kPlanRun : body.value("run", std::string());
+  Session* session = nullptr;
+  if (!job.spec.datasets.empty()) {
+    POLYSOME_ASSIGN(session, state_->open_session(spec, context));
+  }
+  const InterruptScope interrupt(context, session);
+  if (run == kPlanRun) {
+    POLYSOME_ASSIGN(TaskOutput planned, plan_task(spec, job, body, session));
+    return finish(std::move(planned));
+  }
+
+  const StageBody* stage_body = find_body(run);
+  if (stage_body == nullptr && run != kUnpackRun)
+    return fail(Code::kInternal, fmt::format("no stage body is called \"{}\"", run));
+  POLYSOME_ASSIGN(auto plan, state_->plan_of(body));
+  if (session != nullptr) POLYSOME_TRY(make_folders(stage_folder(spec)));
+  TaskEnv env(spec, context, job, body, std::move(plan), session);
+  POLYSOME_TRY(run == kUnpackRun ? unpack_body(env) : stage_body->body(env));
+  return finish(std::move(env.output));
+}
+
+Result<Json> TaskRunner::answer(const Json& request, TaskContext& context) {
+  return answer_request(request, context);
+}
+
+}  // namespace polysome

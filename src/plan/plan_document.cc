@@ -1,0 +1,61 @@
+#include "plan/plan_document.h"
+
+#include <filesystem>
+
+#include "base/files.h"
+
+namespace polysome {
+
+bool InputTable::has_borders() const {
+  return (source.format == "csv" || source.format == "tsv") && partitions > source.files.size();
+}
+
+Result<std::vector<Partition>> InputTable::partition(const std::string& job_folder,
+                                                     std::uint32_t index) const {
+  if (partitions == 0) return std::vector<Partition>{};
+  const auto path = std::filesystem::path(job_folder) / partitions_file;
+  POLYSOME_ASSIGN(const Partition one, read_partition(path.string(), index));
+  return std::vector<Partition>{one};
+}
+
+Result<std::vector<Partition>> InputTable::all_partitions(const std::string& job_folder) const {
+  if (partitions == 0) return std::vector<Partition>{};
+  return read_partitions((std::filesystem::path(job_folder) / partitions_file).string());
+}
+
+Json PlanDocument::to_json() const {
+  Json tables = Json::array();
+  for (const auto& t : inputs)
+    tables.push_back({{"source", t.source.to_json()},
+                      {"partitions_file", t.partitions_file},
+                      {"partitions", t.partitions}});
+  return {{"inputs", std::move(tables)}, {"details", details}, {"warnings", warnings}};
+}
+
+Result<PlanDocument> PlanDocument::from_json(const Json& j) {
+  try {
+    PlanDocument out;
+    for (const auto& item : j.at("inputs")) {
+      InputTable t;
+      POLYSOME_ASSIGN(t.source, TableSource::from_json(item.at("source")));
+      t.partitions_file = item.at("partitions_file").get<std::string>();
+      t.partitions = item.at("partitions").get<std::uint32_t>();
+      out.inputs.push_back(std::move(t));
+    }
+    out.details = j.at("details");
+    out.warnings = j.at("warnings");
+    return out;
+  } catch (const std::exception& e) {
+    return fail(Code::kInternal, std::string("unreadable plan: ") + e.what());
+  }
+}
+
+Result<PlanDocument> read_plan_document(const std::string& job_folder, const std::string& name) {
+  const auto path = std::filesystem::path(job_folder) / name;
+  auto text = read_file(path);
+  if (!text) return fail(Code::kIo, "output lost: " + text.error().message);
+  POLYSOME_ASSIGN(const Json j, parse_trusted_json(*text));
+  return PlanDocument::from_json(j);
+}
+
+}  // namespace polysome

@@ -365,7 +365,7 @@ class Life {
     for (const auto& before : kept.stages[c.task.stage].after)
       for (std::size_t i = 0; i < kept.stages.size(); ++i)
         if (kept.stages[i].name == before && kept.finished[i].size() != kept.stages[i].tasks)
-          broke(name + " started before " + before + " was complete");
+          broke(fmt::format("{} started before {} was complete", name, before));
     for (const auto& d : kept.spec.depends_on)
       if (jobs_.at(d).status != JobStatus::kCompleted) broke(name + " did not wait for a job");
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "core/job_view.h"
 #include "model/ids.h"
 #include "model/job.h"
 #include "model/plan.h"
@@ -193,6 +194,7 @@ struct JobEnded {
   std::string task;  // of a failure: "scan/17"
   Json result;
   Json warnings = Json::array();
+  JobView last;  // as it was at the end
 };
 // An event for clients that is not about a job: cluster.status, cluster.scaled, worker.ready,
 // worker.lost, worker.stopped.

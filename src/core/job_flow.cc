@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/stage_flow.h"
+#include "core/views.h"
 
 namespace polysome::core {
 namespace {
@@ -77,7 +78,7 @@ void end_job(Machine& m, JobRun& job) {
   }
   m.out.push_back(JobEnded{id, ending.status, std::move(ending.error), ending.fault_class,
                            std::move(ending.task), std::move(ending.result),
-                           std::move(job.warnings)});
+                           std::move(job.warnings), view_job(m, job, m.now)});
   m.jobs.erase(id);
   dependency_known(m, id, ending.status);
 }
@@ -105,6 +106,7 @@ void restore_job(Machine& m, const JobRestored& event) {
   if (job == nullptr) return;
   job->warnings = event.warnings;
   std::vector<Stage> stages;
+  stages.reserve(event.stages.size() + 1);
   for (const auto& s : event.stages) stages.push_back(s.stage);
   if (stages.empty()) stages.push_back(root_stage());
   // A job that had got anywhere had its dependencies met.

@@ -33,7 +33,13 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' plain=$'\e[0m'; else b
 title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 show() {  # prints a command as one would type it, and runs it
   printf '%s$ polysome' "$bold"
-  printf ' %s' "${@@Q}" | sed "s/'\([A-Za-z0-9_.,=:*/-]*\)'/\1/g"
+  local word
+  for word in "$@"; do
+    case "$word" in
+      *[!A-Za-z0-9_.,:=/-]*) printf ' "%s"' "$word" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
   printf '%s\n' "$plain"
   bin/polysome "$@"
 }
@@ -59,7 +65,7 @@ fi
 folder=$demo/data
 if [ -z "$data" ]; then
   title "A study with planted effects"
-  show demo --out "$demo/data"
+  show demo --out build/demo/data
 else
   folder=$data
   [ -d "$data" ] || folder=$(dirname "$data")
@@ -92,10 +98,10 @@ if [ -n "$data" ]; then
   title "What is in $(basename "$data")?"
   show cluster start
   show submit describe "$data" --wait
-  show result last
+  show result last -o table
   title "Statistics of its numeric columns"
   show submit aggregate "$data" "columns=*" operation=count,mean,std,min,median,max --wait
-  show result last
+  show result last -o table
   title "Go on"
   cat <<TEXT
   bin/polysome run aggregate $data column=COLUMN operation=mean,std group_by=GROUP
@@ -110,17 +116,19 @@ cat scripts/usage_example.py
 echo
 sed "s#localhost:8001#localhost:$port#" scripts/usage_example.py | .venv/bin/python -
 show watch last
-show result last
+show result last -o table
 
 title "Which genes differ between the conditions?"
 show submit aggregate my_dataset column=expression operation=mean,count group_by=gene,condition --wait
 means=$(bin/polysome list -n 1 -o id)
-query="SELECT gene, avg(CASE WHEN condition = 'treated' THEN expression_mean END) AS treated,
-  avg(CASE WHEN condition = 'control' THEN expression_mean END) AS control,
-  log2((treated + 1) / (control + 1)) AS log2_fold_change
-  FROM {table} GROUP BY gene ORDER BY abs(log2_fold_change) DESC, gene LIMIT 12"
-show submit sql "job:$means" "query=$query" --wait
-show result last
+# Differences of the means, beside what was planted (truth.tsv).
+query="WITH m AS (SELECT gene, max(expression_mean) FILTER (condition = 'treated') AS treated,
+  max(expression_mean) FILTER (condition = 'control') AS control FROM {table} GROUP BY gene)
+  SELECT gene, round(control, 2) AS control, round(treated, 2) AS treated,
+  round(log2((treated + 1) / (control + 1)), 2) AS found, truth.log2_fold_change AS planted
+  FROM m LEFT JOIN truth USING (gene) ORDER BY abs(log2((treated + 1) / (control + 1))) DESC, gene LIMIT 15"
+show submit sql "job:$means" truth "query=$query" --wait
+show result last -o table
 
 title "Go on"
 cat <<TEXT

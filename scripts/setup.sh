@@ -135,14 +135,17 @@ fi
 # ---- the programs ----
 configured=$(sed -n 's/^DUCKDB_ROOT:PATH=//p' build/release/CMakeCache.txt 2>/dev/null || true)
 if [ ! -e build/release/build.ninja ] || [ "$configured" != "$duckdb" ]; then
-  cmake --preset release -DDUCKDB_ROOT="$duckdb" >build.log 2>&1 </dev/null ||
-    { cat build.log >&2; rm -f build.log; die "cmake could not configure build/release; see above"; }
-  rm -f build.log
+  output=$(cmake --preset release -DDUCKDB_ROOT="$duckdb" 2>&1 </dev/null) ||
+    { printf '%s\n' "$output" >&2; die "cmake could not configure build/release; see above"; }
 fi
 [ -e build/release/polysome ] || say "building (about 10 minutes on 2 cores the first time)"
-jobs=${POLYSOME_JOBS:-$(scripts/jobs.sh)}
-cmake --build build/release --parallel "$jobs" --target polysome polysome-worker </dev/null >build/release/build.log 2>&1 ||
-  { tail -n 60 build/release/build.log >&2; die "the build failed; whole log: build/release/build.log"; }
+compile=(cmake --build build/release --parallel "${POLYSOME_JOBS:-$(scripts/jobs.sh)}" --target polysome polysome-worker)
+if [ -t 1 ]; then
+  "${compile[@]}" </dev/null || die "the build failed; see above"
+else
+  "${compile[@]}" </dev/null >build/release/build.log 2>&1 ||
+    { tail -n 60 build/release/build.log >&2; die "the build failed; whole log: build/release/build.log"; }
+fi
 mkdir -p bin
 ln -sfn ../build/release/polysome bin/polysome
 say "ready: $(bin/polysome version -o id 2>/dev/null || echo bin/polysome)"

@@ -200,9 +200,9 @@ def test_describe_equals_pandas(service, kind, cuts):
             for ours, theirs in {
                 "mean": "mean",
                 "std": "std",
-                "q25": "25%",
+                "quantile_0.25": "25%",
                 "median": "50%",
-                "q75": "75%",
+                "quantile_0.75": "75%",
             }.items():
                 same(row[ours], float(expected[theirs]), f"{name}.{ours}")
             for bound in ("min", "max"):

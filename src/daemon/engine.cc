@@ -234,31 +234,33 @@ void Engine::start_task(const core::StartTask& c) {
 // Brings the shown state of a job up to what the core knows.
 void Engine::refresh(ActiveJob& job) {
   const MonoTime now = mono_now();
-  const auto view = core_->job(job.spec.id, now);
-  if (!view) return;
-  JobState& s = job.state;
+  if (const auto view = core_->job(job.spec.id, now)) show(*view, now, &job.state);
+}
+
+void Engine::show(const core::JobView& view, MonoTime now, JobState* state) {
+  JobState& s = *state;
   const auto wall = [&](MonoTime t) { return wall_now() - (now - t); };
-  s.status = view->status;
-  s.phase = view->phase;
-  s.progress = std::max(s.progress, view->progress);
-  s.eta_seconds = view->eta_seconds;
-  s.stages = view->stages;
-  if (view->started && !s.started_at) s.started_at = wall(*view->started);
-  if (view->attempts.size() != s.attempts.size() ||
-      (!s.attempts.empty() && view->attempts.back().message != s.attempts.back().message)) {
-    s.attempts = view->attempts;
-    for (std::size_t i = 0; i < s.attempts.size() && i < view->attempt_times.size(); ++i)
-      s.attempts[i].at = wall(view->attempt_times[i]);
+  s.status = view.status;
+  s.phase = view.phase;
+  s.progress = std::max(s.progress, view.progress);
+  s.eta_seconds = view.eta_seconds;
+  s.stages = view.stages;
+  if (view.started && !s.started_at) s.started_at = wall(*view.started);
+  if (view.attempts.size() != s.attempts.size() ||
+      (!s.attempts.empty() && view.attempts.back().message != s.attempts.back().message)) {
+    s.attempts = view.attempts;
+    for (std::size_t i = 0; i < s.attempts.size() && i < view.attempt_times.size(); ++i)
+      s.attempts[i].at = wall(view.attempt_times[i]);
   }
-  s.peak_memory_bytes = view->peak_memory_bytes;
-  s.cpu_seconds = view->cpu_seconds;
-  s.bytes_read = view->bytes_read;
+  s.peak_memory_bytes = view.peak_memory_bytes;
+  s.cpu_seconds = view.cpu_seconds;
+  s.bytes_read = view.bytes_read;
   s.waiting.reset();
-  if (view->waiting)
-    s.waiting = Json{{"code", view->waiting->code},
-                     {"message", view->waiting->message},
-                     {"since", format_time(wall(view->waiting->since))},
-                     {"unblocked_by", view->waiting->unblocked_by},
+  if (view.waiting)
+    s.waiting = Json{{"code", view.waiting->code},
+                     {"message", view.waiting->message},
+                     {"since", format_time(wall(view.waiting->since))},
+                     {"unblocked_by", view.waiting->unblocked_by},
                      {"expected_start", nullptr}};
 }
 
@@ -331,9 +333,9 @@ void Engine::end_job(const core::JobEnded& c) {
   const auto it = active_.find(c.job);
   if (it == active_.end()) return;
   ActiveJob& job = it->second;
-  refresh(job);
   job.ending = true;
   JobState end = job.state;
+  show(c.last, mono_now(), &end);
   end.status = c.status;
   end.phase = Phase::kDone;
   end.completed_at = wall_now();

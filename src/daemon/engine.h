@@ -132,6 +132,7 @@ class Engine final : public api::Backend {
   void finish_end(JobId id);
   void schedule_tick();
   void refresh(ActiveJob& job);
+  static void show(const core::JobView& view, MonoTime now, JobState* state);
   void job_changed(JobId id);
   void job_progressed(JobId id);
   void send_progress(ActiveJob& job, MonoTime now);

@@ -96,6 +96,7 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
                           read_file(folder / result->fragment_file, kMaxFragmentBytes * 2));
           POLYSOME_ASSIGN(const Json json, parse_trusted_json(text));
           POLYSOME_ASSIGN(const Fragment fragment, Fragment::from_json(json, result->fragment_file));
+          for (const auto& warning : fragment.warnings) out.warnings.push_back(warning);
           for (const auto& next : fragment.stages) {
             core::RestoredStage more;
             more.stage = next;

@@ -1,0 +1,173 @@
+// polysome cluster start, stop, scale, status, workers.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "cli/command.h"
+#include "cli/phrases.h"
+
+namespace polysome::cli {
+namespace {
+
+constexpr int kWaitSeconds = 30;
+
+struct Options {
+  int n_workers = 0, threads_per_worker = 0;
+  std::string memory_limit, backend;
+  bool no_wait = false, force = false;
+};
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+Fields cluster_fields(const Json& c) {
+  Fields out;
+  const auto n = whole_of(c, "n_workers"), target = whole_of(c, "target_workers");
+  out.emplace_back("cluster", text_of(c, "status"));
+  std::string workers = counted(n, "worker");
+  if (target != n) workers += fmt::format(", {} wanted", target);
+  workers += fmt::format("; {} x {} each", counted(whole_of(c, "threads_per_worker"), "thread"),
+                         text_of(c, "memory_limit"));
+  out.emplace_back("workers", workers);
+  if (n > 0) {
+    out.emplace_back(
+        "cores",
+        fmt::format("{} of {} in use{}", whole_of(c, "used_cores"), whole_of(c, "total_cores"),
+                    c.value("overcommitted", false) ? " (more than this machine has)" : ""));
+    out.emplace_back("memory", fmt::format("{} of {} granted", text_of(c, "used_memory"),
+                                           text_of(c, "total_memory")));
+    out.emplace_back("tasks",
+                     fmt::format("{} running, {} ready", format_count(whole_of(c, "active_tasks")),
+                                 format_count(whole_of(c, "queued_tasks"))));
+  }
+  if (const auto dashboard = text_of(c, "dashboard_url"); !dashboard.empty())
+    out.emplace_back("dashboard", dashboard);
+  return out;
+}
+
+void print_workers(const Output& output, const Json& cluster) {
+  output.list(
+      cluster, list_of(cluster, "workers"),
+      {{"worker", "id"},
+       {"status", "status"},
+       {"pid", "pid", Align::kRight},
+       {"threads", "threads", Align::kRight},
+       {"memory", "memory_used_bytes", Align::kRight,
+        [](const Json& w) {
+          return fmt::format("{} of {}", text_of(w, "memory_used"), text_of(w, "memory_limit"));
+        }},
+       {"CPU", "cpu_percent", Align::kRight,
+        [](const Json& w) { return fmt::format("{:.0f} %", number_of(w, "cpu_percent")); }},
+       {"running", "running_tasks", Align::kRight},
+       {"done", "completed_tasks", Align::kRight,
+        [](const Json& w) { return format_count(whole_of(w, "completed_tasks")); }},
+       {"failures", "failures", Align::kRight},
+       {"up", "started_at", Align::kRight,
+        [](const Json& w) {
+          const auto began = parse_time(text_of(w, "started_at"));
+          return began ? format_duration(
+                             static_cast<double>(std::max<WallTime>(0, wall_now() - *began)) / 1000)
+                       : "";
+        }}},
+      "id");
+}
+
+void print_cluster(const Output& output, const Json& cluster) {
+  output.record(cluster, cluster_fields(cluster), "status");
+  if (!output.for_people() || list_of(cluster, "workers").empty()) return;
+  output.line("");
+  print_workers(output, cluster);
+}
+
+Query waiting(const Options& o) {
+  if (o.no_wait) return {};
+  return {{"wait", std::to_string(kWaitSeconds)}};
+}
+
+Result<int> change(const Context& context, const CommonFlags& flags, const std::string& path,
+                   const Json& body, const Query& query) {
+  POLYSOME_ASSIGN(const Output output, output_of(context, flags));
+  POLYSOME_ASSIGN(ServiceClient client, connect(flags));
+  POLYSOME_ASSIGN(const Json cluster, client.post(path, body, query));
+  output.record(cluster, cluster_fields(cluster), "status");
+  return 0;
+}
+
+Json start_body(const Options& o) {
+  Json body = Json::object();
+  if (o.n_workers > 0) body["n_workers"] = o.n_workers;
+  if (o.threads_per_worker > 0) body["threads_per_worker"] = o.threads_per_worker;
+  if (!o.memory_limit.empty()) body["memory_limit"] = o.memory_limit;
+  if (!o.backend.empty()) body["backend"] = o.backend;
+  return body;
+}
+
+}  // namespace
+
+void add_cluster_commands(CLI::App& app, Context& context) {
+  auto* cluster =
+      app.add_subcommand("cluster", "the workers: start, stop, scale N, status, workers");
+  cluster->require_subcommand(1);
+  {
+    auto* command =
+        cluster->add_subcommand("start", "start the workers; what is not given is as configured");
+    auto o = std::make_shared<Options>();
+    auto flags = std::make_shared<CommonFlags>();
+    command->add_option("--n-workers", o->n_workers, "how many, 1-32")->type_name("N");
+    command->add_option("--threads-per-worker", o->threads_per_worker, "threads of each, 1-64")
+        ->type_name("N");
+    command->add_option("--memory-limit", o->memory_limit, "memory of each")->type_name("SIZE");
+    command->add_option("--backend", o->backend, "local")->type_name("NAME");
+    command->add_flag("--no-wait", o->no_wait, "return before they are up");
+    add_service_flags(command, flags);
+    context.on(command, [&context, o, flags] {
+      return change(context, *flags, "cluster/start", start_body(*o), waiting(*o));
+    });
+  }
+  {
+    auto* command =
+        cluster->add_subcommand("stop", "stop the workers; running jobs go back to the queue");
+    auto o = std::make_shared<Options>();
+    auto flags = std::make_shared<CommonFlags>();
+    command->add_flag("--force", o->force, "do not let running tasks finish");
+    command->add_flag("--no-wait", o->no_wait, "return before they are gone");
+    add_service_flags(command, flags);
+    context.on(command, [&context, o, flags] {
+      const Json body = o->force ? Json{{"mode", "force"}} : Json::object();
+      return change(context, *flags, "cluster/stop", body, waiting(*o));
+    });
+  }
+  {
+    auto* command =
+        cluster->add_subcommand("scale", "another number of workers; none is killed in its work");
+    auto o = std::make_shared<Options>();
+    auto flags = std::make_shared<CommonFlags>();
+    command->add_option("n", o->n_workers, "how many, 1-32")->required();
+    command->add_flag("--no-wait", o->no_wait, "return at once");
+    add_service_flags(command, flags);
+    context.on(command, [&context, o, flags] {
+      return change(context, *flags, "cluster/scale", {{"n_workers", o->n_workers}}, waiting(*o));
+    });
+  }
+  for (const bool workers_only : {false, true}) {
+    auto* command = cluster->add_subcommand(
+        workers_only ? "workers" : "status",
+        workers_only ? "the workers, one a line" : "the cluster and its workers");
+    auto flags = std::make_shared<CommonFlags>();
+    add_service_flags(command, flags);
+    context.on(command, [&context, flags, workers_only]() -> Result<int> {
+      POLYSOME_ASSIGN(const Output output, output_of(context, *flags));
+      POLYSOME_ASSIGN(ServiceClient client, connect(*flags));
+      POLYSOME_ASSIGN(const Json answer, client.get("cluster/status"));
+      if (!workers_only)
+        print_cluster(output, answer);
+      else if (output.for_people() && list_of(answer, "workers").empty())
+        note(fmt::format("no workers: the cluster is {}", text_of(answer, "status")));
+      else
+        print_workers(output, answer);
+      return 0;
+    });
+  }
+}
+
+}  // namespace polysome::cli

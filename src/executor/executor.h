@@ -1,6 +1,6 @@
-// Where tasks run. The core decides what runs where; an Executor makes it happen and reports. All calls
-// and all reports are on the loop's thread. Implementations: local (worker processes on this machine),
-// later dask.
+// Where tasks run. The core decides what runs where; an Executor makes it happen and reports. All
+// calls and all reports are on the loop's thread. Implementations: local (worker processes on this
+// machine), later dask.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,51 @@ namespace polysome {
 
 // What an executor reports. The daemon turns these into core events one to one.
 namespace report {
-struct WorkerReady { WorkerId worker; int pid = 0; };
-struct WorkerLost { WorkerId worker; bool by_kill = false; std::string message; };  // also after a stop
-struct SlotLost { WorkerId worker; int slot = 0; bool by_kill = false; bool out_of_memory = false; std::string message; };
-struct WorkerHeard { WorkerId worker; std::uint64_t memory_used = 0; double cpu_percent = 0; };
-struct TaskStarted { WorkerId worker; AttemptId attempt; };
-struct TaskProgressed { WorkerId worker; TaskProgress progress; };
-struct TaskFinished { WorkerId worker; TaskResult result; };
-struct TaskFailed { WorkerId worker; TaskFailure failure; };
-struct TaskLogged { WorkerId worker; std::string level, message, attempt; };
+struct WorkerReady {
+  WorkerId worker;
+  int pid = 0;
+};
+struct WorkerLost {
+  WorkerId worker;
+  bool by_kill = false;
+  std::string message;
+};  // also after a stop
+struct SlotLost {
+  WorkerId worker;
+  int slot = 0;
+  bool by_kill = false;
+  bool out_of_memory = false;
+  std::string message;
+};
+struct WorkerHeard {
+  WorkerId worker;
+  std::uint64_t memory_used = 0;
+  double cpu_percent = 0;
+};
+struct TaskStarted {
+  WorkerId worker;
+  AttemptId attempt;
+};
+struct TaskProgressed {
+  WorkerId worker;
+  TaskProgress progress;
+};
+struct TaskFinished {
+  WorkerId worker;
+  TaskResult result;
+};
+struct TaskFailed {
+  WorkerId worker;
+  TaskFailure failure;
+};
+struct TaskLogged {
+  WorkerId worker;
+  std::string level, message, attempt;
+};
 }  // namespace report
-using Report = std::variant<report::WorkerReady, report::WorkerLost, report::SlotLost, report::WorkerHeard,
-                            report::TaskStarted, report::TaskProgressed, report::TaskFinished,
-                            report::TaskFailed, report::TaskLogged>;
+using Report = std::variant<report::WorkerReady, report::WorkerLost, report::SlotLost,
+                            report::WorkerHeard, report::TaskStarted, report::TaskProgressed,
+                            report::TaskFinished, report::TaskFailed, report::TaskLogged>;
 
 class Executor {
  public:
@@ -35,7 +67,8 @@ class Executor {
   virtual ~Executor() = default;
 
   virtual void start_worker(WorkerId worker, int slots, std::uint64_t memory_limit) = 0;
-  // Graceful: the worker ends when its running tasks have ended; force: at once. Ends in WorkerLost.
+  // Graceful: the worker ends when its running tasks have ended; force: at once. Ends in
+  // WorkerLost.
   virtual void stop_worker(WorkerId worker, bool force) = 0;
   virtual void start_task(WorkerId worker, int slot, const TaskSpec& spec) = 0;
   virtual void cancel_task(WorkerId worker, int slot, AttemptId attempt) = 0;

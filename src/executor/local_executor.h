@@ -1,5 +1,5 @@
-// Worker processes on this machine: one supervisor per worker, reached by one socketpair; the service's
-// end of socket ends them. Loop thread only.
+// Worker processes on this machine: one supervisor per worker, reached by one socketpair; the
+// service's end of socket ends them. Loop thread only.
 #pragma once
 
 #include <memory>
@@ -15,9 +15,10 @@ class io_context;
 namespace polysome {
 
 struct LocalExecutorConfig {
-  std::string worker_program;          // path of polysome-worker
-  std::vector<std::string> arguments;  // --read DIR … --write DIR … --scratch DIR (sandbox), passed on
-  std::string lock_folder;             // STATE/workers: each supervisor holds a flock'ed file here
+  std::string worker_program;  // path of polysome-worker
+  std::vector<std::string>
+      arguments;            // --read DIR … --write DIR … --scratch DIR (sandbox), passed on
+  std::string lock_folder;  // STATE/workers: each supervisor holds a flock'ed file here
 };
 
 class LocalExecutor final : public Executor {
@@ -30,9 +31,9 @@ class LocalExecutor final : public Executor {
   void start_task(WorkerId worker, int slot, const TaskSpec& spec) override;
   void cancel_task(WorkerId worker, int slot, AttemptId attempt) override;
 
-  // Before a new service starts workers: waits until supervisors of an earlier one have let go of their
-  // locks (they end by themselves when their socket closes), at most 3 s, then kills them by pid and
-  // start time. Blocking; called once at start.
+  // Before a new service starts workers: waits until supervisors of an earlier one have let go of
+  // their locks (they end by themselves when their socket closes), at most 3 s, then kills them by
+  // pid and start time. Blocking; called once at start.
   static Status fence(const std::string& lock_folder);
 
  private:

@@ -69,10 +69,11 @@ std::set<std::string> library_folders() {
 Status allow_reading(int ruleset, const std::vector<std::string>& read) {
   for (const auto& dir : read) POLYSOME_TRY(allow(ruleset, dir, kRead));
   for (const auto& dir : library_folders()) POLYSOME_TRY(allow(ruleset, dir, kRead));
-  for (const char* path : {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf",
-                           "/etc/ld.so.conf.d", "/etc/localtime", "/etc/timezone", "/proc",
-                           "/dev/urandom", "/dev/random", "/sys/devices/system/cpu",
-                           "/sys/fs/cgroup"})  // DuckDB asks for the memory limit there when it opens
+  for (const char* path :
+       {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
+        "/etc/localtime", "/etc/timezone", "/proc", "/dev/urandom", "/dev/random",
+        "/sys/devices/system/cpu",
+        "/sys/fs/cgroup"})  // DuckDB asks for the memory limit there when it opens
     POLYSOME_TRY(allow(ruleset, path, kRead));
   return {};
 }

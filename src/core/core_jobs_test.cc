@@ -38,6 +38,24 @@ TEST(Jobs, AJobIsPlannedRunAndCompletedWithItsFinalTasksPayload) {
   EXPECT_FALSE(t.core.job(job_named('a'), t.now));
 }
 
+TEST(Jobs, AnEndTellsHowFarTheJobHadCome) {
+  TestCore t;
+  t.start_cluster(1, 2);
+  planned(t, t.job('a'), 1);
+  t.finish(t.attempt('a', "scan"));
+  t.finish(t.attempt('a', "merge"));
+  EXPECT_EQ(t.ended[0].last.status, JobStatus::kCompleted);
+  EXPECT_EQ(t.ended[0].last.phase, Phase::kDone);
+  EXPECT_EQ(t.ended[0].last.progress, 100);
+  EXPECT_EQ(t.ended[0].last.tasks_done, 3U);
+  planned(t, t.job('b'), 2);
+  t.finish(t.attempt('b', "scan", 0));
+  t.fail(t.attempt('b', "scan", 1), Code::kUserData);
+  EXPECT_EQ(t.ended[1].last.phase, Phase::kDone);
+  EXPECT_EQ(t.ended[1].last.tasks_done, 2U);
+  EXPECT_LT(t.ended[1].last.progress, 100);
+}
+
 TEST(Jobs, AStageStartsOnlyWhenAllBeforeItAreComplete) {
   TestCore t;
   t.start_cluster(1, 4);

@@ -86,6 +86,7 @@ void end_job(Machine& m, JobRun& job) {
 }  // namespace
 
 Phase phase_of(const JobRun& job) {
+  if (is_final(job.status)) return Phase::kDone;
   if (job.ending && job.ending->status == JobStatus::kCancelled) return Phase::kCancelling;
   if (job.status == JobStatus::kPending) return Phase::kWaiting;
   if (job.active == 0 && job.ready == 0 && job.backing_off > 0) return Phase::kRetrying;

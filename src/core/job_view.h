@@ -1,4 +1,5 @@
-// How far a job is, as the API shows it. Plain values, made by the core on request and with its end.
+// How far a job is, as the API shows it. Plain values, made by the core on request and with its
+// end.
 #pragma once
 
 #include <cstdint>

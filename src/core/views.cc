@@ -63,7 +63,7 @@ JobView view_job(const Machine& m, const JobRun& job, MonoTime now) {
   JobView view;
   view.status = job.status;
   view.phase = phase_of(job);
-  view.progress = job.progress.percent();
+  view.progress = job.status == JobStatus::kCompleted ? 100 : job.progress.percent();
   view.eta_seconds = job.progress.eta_seconds(now);
   const StageRun* current = nullptr;
   for (const auto& stage : job.stages) {

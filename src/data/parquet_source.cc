@@ -161,6 +161,9 @@ Status inspect_json(Session& session, TableSource* source) {
   if (first.size() == 1 && first.front().name == "json")
     return fail(Code::kUserData, fmt::format("{} is not an array of objects", file_label(source->files.front().path)),
                 "a JSON dataset is one array of objects, each a row");
+  // DuckDB types numbers of both signs as 128 bits wide.
+  for (auto& c : first)
+    if (c.type == "HUGEINT") c.type = "BIGINT";
   add_columns(first, source);
   return {};
 }

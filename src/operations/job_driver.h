@@ -17,7 +17,8 @@ class JobDriver {
   // `root` must exist; jobs get folders of their own below it, outputs go below root/results.
   explicit JobDriver(std::string root);
 
-  JobDescription description;  // to be set up before run(); the operation's parameters unchecked
+  JobDescription description;    // to be set up before run(); the operation's parameters unchecked
+  Json layout = Json::object();  // declared of every dataset
   // The payload of the final task. Parameters are validated first, as submit does.
   Result<Json> run(const std::string& operation, const Json& parameters,
                    const std::vector<std::string>& sources);

@@ -95,6 +95,7 @@ Result<Json> JobDriver::run(const std::string& operation, const Json& parameters
     DatasetRef ref;
     ref.source = source;
     ref.id = std::filesystem::path(source).stem().stem().string();
+    ref.layout = layout;
     spec.datasets.push_back(ref);
   }
   job_folder_ = root_ + "/job" + std::to_string(jobs_);

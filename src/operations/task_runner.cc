@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <new>
 
 #include "base/clock.h"
 #include "base/files.h"
@@ -78,6 +79,7 @@ struct TaskRunner::State {
   Result<Session*> open_session(const TaskSpec& spec, const TaskContext& context);
   Result<const Stage*> stage_of(const TaskSpec& spec);
   Result<std::shared_ptr<const PlanDocument>> plan_of(const Json& body);
+  Result<TaskOutput> execute(const TaskSpec& spec, TaskContext& context);
 };
 
 Status TaskRunner::State::enter_job(const TaskSpec& spec) {
@@ -169,42 +171,53 @@ Result<TaskOutput> plan_task(const TaskSpec& spec, const JobDescription& job, co
 
 }  // namespace
 
-Result<TaskOutput> TaskRunner::run(const TaskSpec& spec, TaskContext& context) {
-  const double cpu_before = cpu_seconds();
-  const MonoTime started = mono_now();
-  POLYSOME_TRY(state_->enter_job(spec));
-  const auto& job = state_->job->description;
-  const auto finish = [&](TaskOutput out) -> Result<TaskOutput> {
-    out.result.cpu_seconds = cpu_seconds() - cpu_before;
-    out.result.wall_seconds = static_cast<double>(mono_now() - started) / 1000.0;
-    return out;
-  };
-
+Result<TaskOutput> TaskRunner::State::execute(const TaskSpec& spec, TaskContext& context) {
+  POLYSOME_TRY(enter_job(spec));
+  const auto& description = job->description;
   const bool root = spec.fragment_file == kJobFile;
   Json body;
   if (!root) {
-    POLYSOME_ASSIGN(const Stage* stage, state_->stage_of(spec));
+    POLYSOME_ASSIGN(const Stage* stage, stage_of(spec));
     body = stage->body;
   }
   const std::string run = root ? kPlanRun : body.value("run", std::string());
-  Session* session = nullptr;
-  if (!job.spec.datasets.empty()) {
-    POLYSOME_ASSIGN(session, state_->open_session(spec, context));
+  Session* open = nullptr;
+  if (!description.spec.datasets.empty()) {
+    POLYSOME_ASSIGN(open, open_session(spec, context));
   }
-  const InterruptScope interrupt(context, session);
-  if (run == kPlanRun) {
-    POLYSOME_ASSIGN(TaskOutput planned, plan_task(spec, job, body, session));
-    return finish(std::move(planned));
-  }
+  const InterruptScope interrupt(context, open);
+  if (run == kPlanRun) return plan_task(spec, description, body, open);
 
   const StageBody* stage_body = find_body(run);
   if (stage_body == nullptr && run != kUnpackRun)
     return fail(Code::kInternal, fmt::format("no stage body is called \"{}\"", run));
-  POLYSOME_ASSIGN(auto plan, state_->plan_of(body));
-  if (session != nullptr) POLYSOME_TRY(make_folders(stage_folder(spec)));
-  TaskEnv env(spec, context, job, body, std::move(plan), session);
+  POLYSOME_ASSIGN(auto plan, plan_of(body));
+  if (open != nullptr) POLYSOME_TRY(make_folders(stage_folder(spec)));
+  TaskEnv env(spec, context, description, body, std::move(plan), open);
   POLYSOME_TRY(run == kUnpackRun ? unpack_body(env) : stage_body->body(env));
-  return finish(std::move(env.output));
+  return std::move(env.output);
+}
+
+Result<TaskOutput> TaskRunner::run(const TaskSpec& spec, TaskContext& context) {
+  const double cpu_before = cpu_seconds();
+  const MonoTime started = mono_now();
+  Result<TaskOutput> out = fail(Code::kInternal, "the task did not run");
+  try {
+    out = state_->execute(spec, context);
+  } catch (const std::bad_alloc&) {
+    out = fail(Code::kOutOfMemory, "the task ran out of memory");
+  } catch (const std::exception& e) {
+    out = fail(Code::kInternal, std::string("the task failed: ") + e.what());
+  }
+  if (!out) {
+    // An instance that ran out of memory or met a defect is not trusted with the next task.
+    const Code code = out.error().code;
+    if (code == Code::kOutOfMemory || code == Code::kInternal) state_->session.reset();
+    return out;
+  }
+  out->result.cpu_seconds = cpu_seconds() - cpu_before;
+  out->result.wall_seconds = static_cast<double>(mono_now() - started) / 1000.0;
+  return out;
 }
 
 Result<Json> TaskRunner::answer(const Json& request, TaskContext& context) {

@@ -33,6 +33,8 @@ Result<PlanDocument> inspect_all(const JobDescription& job, Session* session) {
   for (const auto& ref : job.spec.datasets) {
     InputTable table;
     POLYSOME_ASSIGN(table.source, inspect(*session, ref, job.read_roots, job.spec.on_bad_value));
+    if (const auto it = table.source.dialect.find("warnings"); it != table.source.dialect.end())
+      for (const auto& w : *it) plan.warnings.push_back(w);
     plan.inputs.push_back(std::move(table));
   }
   return plan;
@@ -137,6 +139,8 @@ Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& jo
     POLYSOME_ASSIGN(plan, read_plan_document(spec.job_folder, body.at("plan").get<std::string>()));
     POLYSOME_TRY(replace_unpacked(spec, &plan));
   }
+  // Those of the first planner are in its own fragment.
+  const std::size_t told = body.is_null() ? 0 : plan.warnings.size();
   OperationPlan planned;
   if (unpack_tasks(plan) > 0) {
     planned = unpack_first(plan);
@@ -152,7 +156,8 @@ Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& jo
   Fragment fragment;
   fragment.stages = std::move(planned.stages);
   for (auto& stage : fragment.stages) stage.body["plan"] = relative_path(spec, "plan.json");
-  fragment.warnings = plan.warnings;
+  for (std::size_t i = told; i < plan.warnings.size(); ++i)
+    fragment.warnings.push_back(plan.warnings[i]);
   const std::string text = dump(fragment.to_json());
   if (text.size() > kMaxFragmentBytes)
     return fail(Code::kInternal, "the plan is larger than a fragment may be");

@@ -136,7 +136,7 @@ def test_a_request_that_never_ends_is_cut_off(shared_service):
         b"\x00\x01\x02",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"\r\n" * 100,
+        b"\r\n" * 100 + b"nonsense\r\n\r\n",
         b"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )

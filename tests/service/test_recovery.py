@@ -21,7 +21,9 @@ ROWS, CUTS = 60_000, 300
 @pytest.fixture
 def service(make_service):
     one = make_service(arguments=["--retry-delay", "100ms"])
-    path = tables.write(tables.expression_table(ROWS), one.data / "big.csv")
+    # Without quotes: a partition that turns out to begin inside them is rightly run again.
+    table = tables.expression_table(ROWS).drop(columns="condition")
+    path = tables.write(table, one.data / "big.csv")
     one.cut = str(path.stat().st_size // CUTS)
     one.start()
     one.start_cluster(2, 2)

@@ -41,7 +41,7 @@ void Connection::start() {
 }
 
 void Connection::finish_up() {
-  if (idle()) return drop();
+  if (idle() || state_ == State::kLinger) return drop();
   if (state_ != State::kStreaming) return;  // send() and answer_done() look at hub_->stopping
   stream_->end(true);
   end_stream();

@@ -1,6 +1,6 @@
 // One client's connection: reads requests one after the other (keep-alive, pipelining), bounds
-// their size and time, carries answers back. Included by server.cc and connection.cc only: it needs
-// Asio.
+// their size and time, carries answers back. Included by the listener's sources only (it needs
+// Asio): connection.cc has life, input and time, connection_output.cc answers and output.
 //
 // Invariants: at most one request is being handled; at most one read and one write are under way;
 // the registry (ConnectionHub) holds the connection until it is closed; after drop() nothing is

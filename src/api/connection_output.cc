@@ -18,6 +18,7 @@ namespace {
 using boost::system::error_code;
 
 constexpr Millis kLingerTime{5'000};
+constexpr Millis kLingerTimeAtStop{200};
 constexpr std::size_t kFilePart = 262'144;
 
 }  // namespace
@@ -150,7 +151,7 @@ void Connection::linger() {
   error_code ec;
   socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ec);
   if (ec || at_end_) return drop();
-  arm(Timer::kLinger, kLingerTime);
+  arm(Timer::kLinger, hub_->stopping ? kLingerTimeAtStop : kLingerTime);
   read();
 }
 

@@ -20,6 +20,12 @@ class Push : public testing::Test {
     backend.jobs[kOther] = {{"status", "running"}, {"user", "bob"}};
   }
 
+  // Streams end with their clients, as connections see to.
+  ~Push() override {
+    for (const auto& e : streams)
+      if (const auto open = e.lock()) open->leave();
+  }
+
   std::shared_ptr<FakeExchange> get(const std::string& path, const std::string& last_id = {},
                                     bool slow = false) {
     Router router;
@@ -29,6 +35,7 @@ class Push : public testing::Test {
     if (!last_id.empty()) request.headers.push_back({"Last-Event-ID", last_id});
     auto out = std::make_shared<FakeExchange>();
     out->slow = slow;
+    streams.push_back(out);
     if (auto refusal = router.refuse(request))
       out->send(*refusal);
     else
@@ -50,6 +57,7 @@ class Push : public testing::Test {
   const JobId kJob = job_number(1), kOther = job_number(2);
   FakeBackend backend;
   PushConfig config;
+  std::vector<std::weak_ptr<FakeExchange>> streams;
 };
 
 TEST_F(Push, SendsIdAndDataOnlyAndTheRetryTime) {

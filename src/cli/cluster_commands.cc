@@ -51,17 +51,17 @@ void print_workers(const Output& output, const Json& cluster) {
       {{"worker", "id"},
        {"status", "status"},
        {"pid", "pid", Align::kRight},
-       {"threads", "threads", Align::kRight},
+       {"cores", "threads", Align::kRight},
        {"memory", "memory_used_bytes", Align::kRight,
         [](const Json& w) {
-          return fmt::format("{} of {}", text_of(w, "memory_used"), text_of(w, "memory_limit"));
+          return fmt::format("{}/{}", text_of(w, "memory_used"), text_of(w, "memory_limit"));
         }},
        {"CPU", "cpu_percent", Align::kRight,
         [](const Json& w) { return fmt::format("{:.0f} %", number_of(w, "cpu_percent")); }},
        {"running", "running_tasks", Align::kRight},
        {"done", "completed_tasks", Align::kRight,
         [](const Json& w) { return format_count(whole_of(w, "completed_tasks")); }},
-       {"failures", "failures", Align::kRight},
+       {"failed", "failures", Align::kRight},
        {"up", "started_at", Align::kRight,
         [](const Json& w) {
           const auto began = parse_time(text_of(w, "started_at"));

@@ -29,7 +29,7 @@ std::string parameters_text(const Json& parameters) {
     } else {
       text = cell_text(value);
     }
-    if (text.find(' ') != std::string::npos) text = "\"" + text + "\"";
+    if (text.find(' ') != std::string::npos) text = fmt::format("\"{}\"", text);
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", key, text);
   }
   return out;

@@ -67,7 +67,7 @@ TableLayout Output::layout(int indent) const {
   return {terminal_.out ? terminal_.width : 0, colour(), indent};
 }
 
-void Output::line(std::string_view text) const { (void)write_out(fmt::format("{}\n", text)); }
+void Output::line(std::string_view text) const { put(fmt::format("{}\n", text)); }
 
 void Output::lines(const std::vector<std::string>& texts) const {
   for (const auto& t : texts) line(t);
@@ -88,7 +88,7 @@ void Output::list(const Json& body, const Json& items, const std::vector<ListCol
   if (!for_people()) {
     std::vector<std::string> keys;
     for (const auto& c : columns) keys.push_back(c.key);
-    (void)write_out(print_csv(items, keys));
+    put(print_csv(items, keys));
     return;
   }
   std::vector<TableColumn> titles;
@@ -116,7 +116,7 @@ void Output::record(const Json& body,
       std::vector<std::string> keys;
       for (const auto& [key, value] : body.items())
         if (!value.is_structured()) keys.push_back(key);
-      (void)write_out(print_csv(Json::array({body}), keys));
+      put(print_csv(Json::array({body}), keys));
       return;
     }
     default: lines(layout_record(fields, layout()));
@@ -128,8 +128,10 @@ Status write_out(std::string_view text) {
   return fail(Code::kIo, fmt::format("cannot write to stdout: {}", std::strerror(errno)));
 }
 
+void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
 Status flush_out() {
-  if (std::fflush(stdout) == 0) return {};
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
   return fail(Code::kIo, fmt::format("cannot write to stdout: {}", std::strerror(errno)));
 }
 

@@ -57,6 +57,8 @@ class Output {
 
 // Writes all of a text to stdout. Errors: kIo (a full disk, a closed pipe).
 Status write_out(std::string_view text);
+// The same for small texts: flush_out tells whether one of them failed.
+void put(std::string_view text);
 Status flush_out();
 // One line on stderr, for people: progress, hints, what was written where.
 void note(std::string_view text);

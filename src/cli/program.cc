@@ -166,7 +166,7 @@ int run_program(const std::vector<std::string>& arguments, std::string_view oper
   try {
     const std::string first = arguments.size() > 1 ? arguments[1] : "";
     if (first.empty() || first == "--help" || first == "-h" || first == "help") {
-      (void)write_out(fmt::format(fmt::runtime(kHelp), context.program));
+      put(fmt::format(fmt::runtime(kHelp), context.program));
       return first.empty() ? 2 : 0;
     }
     CLI::App app("", context.program);
@@ -184,7 +184,7 @@ int run_program(const std::vector<std::string>& arguments, std::string_view oper
     try {
       app.parse(line);
     } catch (const CLI::CallForHelp&) {
-      (void)write_out(deepest(app)->help(context.program));
+      put(deepest(app)->help(context.program));
       return 0;
     } catch (const CLI::ParseError& e) {
       print_error(wrong_line(context, app, e), context.terminal.colour_err);

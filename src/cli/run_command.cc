@@ -132,10 +132,18 @@ Status print_result(const Context& context, const Output& output, const RunOutco
 void clean_up(const RunOutcome& outcome, const std::string& work_folder) {
   if (outcome.clean)
     outcome.clean();
-  else
-    (void)remove_all(work_folder);
+  else if (const auto removed = remove_all(work_folder); !removed)
+    note(removed.error().message);
   std::error_code ec;
   fs::remove(".polysome", ec);  // only if empty
+}
+
+void note_resumed(const RunOutcome& outcome) {
+  std::uint64_t total = 0;
+  for (const auto& stage : list_of(outcome.status, "stages"))
+    total += whole_of(stage, "tasks_total");
+  note(fmt::format("resumed: {} of {}", format_count(outcome.resumed_tasks),
+                   counted(total, "task")));
 }
 
 Result<int> run(const Context& context, const Options& o, const CommonFlags& flags) {
@@ -152,8 +160,7 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
   catch_interrupts_with_limit(kMostSecondsToStop, 3);
   const RunOutcome outcome = run_job(request, context.operations_json);
   view.finish(outcome.status);
-  if (outcome.resumed_tasks > 0)
-    note(fmt::format("resumed: {} done before", counted(outcome.resumed_tasks, "task")));
+  if (outcome.resumed_tasks > 0) note_resumed(outcome);
   note_warnings(outcome.status);
   if (outcome.exit_code == 3) {
     note("cancelled; the same command goes on where it stopped, --fresh starts over");

@@ -120,8 +120,8 @@ std::vector<std::string> layout_record(
     const std::string shown =
         layout.width > 0 ? cut(value, std::max(20, layout.width - names - kGap - layout.indent))
                          : value;
-    out.push_back(without_trailing_spaces(
-        indent + paint(layout.colour, Paint::kDim, pad_right(name, names)) + "  " + shown));
+    const std::string label = paint(layout.colour, Paint::kDim, pad_right(name, names));
+    out.push_back(without_trailing_spaces(fmt::format("{}{}  {}", indent, label, shown)));
   }
   return out;
 }

@@ -78,12 +78,14 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
     if (fs::exists(stage_folder)) {
       auto done = published(stage_folder);
       std::erase_if(done, [&](std::uint32_t index) { return index >= stage.tasks; });
-      out.stages[i].finished = to_ranges(done);
+      std::vector<std::uint32_t> kept;
       for (const auto index : done) {
         const auto manifest = manifest_of(stage_folder, index);
         if (!manifest || !manifest->contains("result")) continue;
         auto result = TaskResult::from_json((*manifest)["result"]);
-        if (!result) continue;
+        // A finish whose error waits for its start state to be confirmed is not one to build on.
+        if (!result || result->disputed) continue;
+        kept.push_back(index);
         out.stages[i].bytes_done += result->bytes_in;
         if (stage.borders) {
           const bool rerun = fs::exists(stage_folder / (std::to_string(index) + ".in.json"));
@@ -105,6 +107,7 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
           }
         }
       }
+      out.stages[i].finished = to_ranges(kept);
     } else if (stage.kind != StageKind::kPlanner && !stage.final) {
       for (const auto& r : recorded)
         if (r.stage == i && r.last < stage.tasks) out.stages[i].finished.emplace_back(r.first, r.last);

@@ -230,6 +230,8 @@ class Walker {
       if (type == "EXPRESSION_LIST") ++reads;
       return children(node, ctes);
     }
+    // The type of a literal or a cast: names and numbers, with expressions only in its parameters.
+    if (type.ends_with("_TYPE_INFO")) return children(node, ctes);
     if (type == "BASE_TABLE") return base_table(node, ctes);
     if (type == "TABLE_FUNCTION") return table_function(node, ctes);
     if (type == "SHOW_REF")

@@ -1,4 +1,5 @@
-// What the tests of this room share: a folder of their own, a session, and the rows of a view as text.
+// What the tests of this room share: a folder of their own, a session, and the rows of a view as
+// text.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -42,7 +43,8 @@ class DataTest : public testing::Test {
     return path(name);
   }
   Result<TableSource> look(const std::string& source, Json layout = Json::object(),
-                           const std::string& on_bad_value = "fail", const std::string& format = {}) {
+                           const std::string& on_bad_value = "fail",
+                           const std::string& format = {}) {
     DatasetRef ref;
     ref.id = "d";
     ref.source = source;
@@ -65,7 +67,8 @@ class DataTest : public testing::Test {
           if (validity != nullptr && !duckdb_validity_row_is_valid(validity, i))
             row.emplace_back(std::nullopt);
           else
-            row.emplace_back(std::string(duckdb_string_t_data(&texts[i]), duckdb_string_t_length(texts[i])));
+            row.emplace_back(
+                std::string(duckdb_string_t_data(&texts[i]), duckdb_string_t_length(texts[i])));
         }
         out.push_back(std::move(row));
       }
@@ -74,11 +77,12 @@ class DataTest : public testing::Test {
   // The whole dataset in one scan.
   Result<Table> read_all(const TableSource& source, std::uint64_t partition_size = 1'000'000'000) {
     POLYSOME_ASSIGN(auto partitions, cut(source, partition_size));
-    POLYSOME_ASSIGN(const auto report, open_view(*session_, "v", source, std::move(partitions), {}));
+    POLYSOME_ASSIGN(const auto report,
+                    open_view(*session_, "v", source, std::move(partitions), {}));
     return rows("SELECT * FROM v");
   }
-  // As the service does it: every partition by itself from outside quotes, then those that had begun
-  // wrongly again, as their neighbours' end states tell.
+  // As the service does it: every partition by itself from outside quotes, then those that had
+  // begun wrongly again, as their neighbours' end states tell.
   Result<Table> read_in_parts(const TableSource& source, std::uint64_t partition_size) {
     POLYSOME_ASSIGN(const auto partitions, cut(source, partition_size));
     std::vector<Result<Table>> parts;
@@ -95,7 +99,8 @@ class DataTest : public testing::Test {
         ++reruns_;
         ScanOptions options;
         options.start_inside_quotes = true;
-        POLYSOME_ASSIGN(const auto report, open_view(*session_, "v", source, {partitions[i]}, options));
+        POLYSOME_ASSIGN(const auto report,
+                        open_view(*session_, "v", source, {partitions[i]}, options));
         parts[i] = rows("SELECT * FROM v");
       }
       if (!parts[i]) return fail(parts[i].error());

@@ -53,23 +53,25 @@ class Formats : public DataTest {
 
 TEST_F(Formats, CompressedTextIsUnpackedIntoPartsOfWholeRows) {
   std::string text = "# note\ngene,text,x\n";
-  for (int i = 0; i < 2000; ++i) text += "g" + std::to_string(i) + ",\"a\n\"\"b\"\"," + "\"," + std::to_string(i) + ".5\n";
+  for (int i = 0; i < 1000; ++i)
+    text += "g" + std::to_string(i) + ",\"a\n\"\"b\"\"," + "\"," + std::to_string(i) + ".5\n";
   const auto plain = look(write("p.csv", text));
   ASSERT_TRUE(plain);
   const Table expected = *read_all(*plain);
-  ASSERT_EQ(expected.size(), 2000U);
-  for (const auto& [name, bytes] : {std::pair("t.csv.gz", gzipped(text)), std::pair("t.csv.zst", zstd_packed(text)),
-                                    std::pair("two.csv.gz", gzipped(text.substr(0, 7000)) + gzipped(text.substr(7000)))}) {
+  ASSERT_EQ(expected.size(), 1000U);
+  for (const auto& [name, bytes] :
+       {std::pair("t.csv.gz", gzipped(text)), std::pair("t.csv.zst", zstd_packed(text)),
+        std::pair("two.csv.gz", gzipped(text.substr(0, 7000)) + gzipped(text.substr(7000)))}) {
     const auto packed = look(write(name, bytes));
     ASSERT_TRUE(packed) << packed.error().message;
     EXPECT_FALSE(packed->splittable());
-    for (const std::uint64_t size : {1'000ULL, 10'000ULL, 100'000'000ULL}) {
+    for (const std::uint64_t size : {5'000ULL, 100'000'000ULL}) {
       const auto source = unpacked(*packed, size);
       ASSERT_TRUE(source) << source.error().message;
       EXPECT_TRUE(source->splittable());
       EXPECT_EQ(parts_ > 1, size < text.size());
       EXPECT_EQ(*read_all(*source), expected) << name << " " << size;
-      EXPECT_EQ(*read_in_parts(*source, 777), expected) << name << " " << size;
+      EXPECT_EQ(*read_in_parts(*source, 3001), expected) << name << " " << size;
       const auto back = TableSource::from_json(source->to_json());
       EXPECT_EQ(*read_all(*back), expected);
     }
@@ -85,7 +87,8 @@ TEST_F(Formats, CompressionIsToldByTheContentNotTheName) {
 TEST_F(Formats, AnErrorInAnUnpackedPartNamesTheFileAndItsOwnLine) {
   std::string text = "g,x\n";
   for (int i = 0; i < 900; ++i) text += "a,1\n";
-  const auto packed = look(write("t.csv.gz", gzipped(text + "a,bad\n")), {{"types", {{"x", "int64"}}}});
+  const auto packed =
+      look(write("t.csv.gz", gzipped(text + "a,bad\n")), {{"types", {{"x", "int64"}}}});
   ASSERT_TRUE(packed);
   const auto source = unpacked(*packed, 1000);
   ASSERT_TRUE(source);
@@ -106,9 +109,9 @@ TEST_F(Formats, DamagedArchivesAreNamed) {
 }
 
 TEST_F(Formats, DecompressionBombsAreRefused) {
-  std::string text = "a\n" + std::string(400'000'000, '1');
+  std::string text = "a\n" + std::string(130'000'000, '1');
   const std::string bytes = zstd_packed(text);
-  ASSERT_LT(bytes.size(), 300'000U);
+  ASSERT_LT(bytes.size(), 100'000U);
   const auto s = look(write("bomb.csv.zst", bytes), {{"types", {{"a", "string"}}}});
   const auto r = s ? unpacked(*s, 100'000'000) : Result<TableSource>(std::unexpected(s.error()));
   ASSERT_FALSE(r);
@@ -155,23 +158,28 @@ TEST_F(Formats, FilesOutsideTheDataFoldersAreRefusedAlsoThroughLinks) {
   std::filesystem::create_symlink(path("out/secret.csv"), path("in/link.csv"));
   DatasetRef ref;
   ref.id = "d";
-  for (const auto& [file, good] : {std::pair("in/ok.csv", true), std::pair("in/link.csv", false),
-                                   std::pair("out/secret.csv", false), std::pair("in/../out/secret.csv", false)}) {
+  for (const auto& [file, good] :
+       {std::pair("in/ok.csv", true), std::pair("in/link.csv", false),
+        std::pair("out/secret.csv", false), std::pair("in/../out/secret.csv", false)}) {
     ref.source = path(file);
     const auto s = inspect(*session_, ref, {path("in")}, "fail");
     EXPECT_EQ(s.has_value(), good) << file;
-    if (!s) EXPECT_EQ(s.error().code, Code::kForbidden) << s.error().message;
+    if (!s) {
+      EXPECT_EQ(s.error().code, Code::kForbidden) << s.error().message;
+    }
   }
   std::filesystem::create_directory_symlink(path("in"), path("way"));
   ref.source = path("in/ok.csv");
-  EXPECT_TRUE(inspect(*session_, ref, {path("way")}, "fail")) << "a data folder may itself be a link";
+  EXPECT_TRUE(inspect(*session_, ref, {path("way")}, "fail"))
+      << "a data folder may itself be a link";
 }
 
 TEST_F(Formats, ParquetIsCutByRowsAndNanIsMissing) {
   const std::string file = path("t.parquet");
-  ASSERT_TRUE(session_->run("COPY (SELECT x::INTEGER AS i, CASE WHEN x % 10 = 0 THEN 'nan'::DOUBLE ELSE x / 4 END AS d, "
-                            "'t' || x AS t, x::FLOAT AS f FROM range(10000) r(x)) TO " +
-                            sql_text(file) + " (FORMAT parquet, ROW_GROUP_SIZE 2048)"));
+  ASSERT_TRUE(session_->run(
+      "COPY (SELECT x::INTEGER AS i, CASE WHEN x % 10 = 0 THEN 'nan'::DOUBLE ELSE x / 4 END AS d, "
+      "'t' || x AS t, x::FLOAT AS f FROM range(10000) r(x)) TO " +
+      sql_text(file) + " (FORMAT parquet, ROW_GROUP_SIZE 2048)"));
   const auto s = look(file);
   ASSERT_TRUE(s) << s.error().message;
   EXPECT_EQ(s->files[0].rows, 10'000U);
@@ -189,7 +197,8 @@ TEST_F(Formats, ParquetIsCutByRowsAndNanIsMissing) {
       bytes += p.bytes;
     }
     EXPECT_EQ(rows, 10'000U);
-    EXPECT_NEAR(static_cast<double>(bytes), static_cast<double>(s->files[0].bytes), static_cast<double>(parts.size()));
+    EXPECT_NEAR(static_cast<double>(bytes), static_cast<double>(s->files[0].bytes),
+                static_cast<double>(parts.size()));
     EXPECT_EQ(*read_in_parts(*s, size), expected) << size;
     EXPECT_EQ(*read_all(*s, size), expected) << size;
   }
@@ -199,9 +208,11 @@ TEST_F(Formats, NdjsonIsCutAtLinesAndTyped) {
   std::string text;
   Table expected;
   for (int i = 0; i < 200; ++i) {
-    text += "{\"id\": " + std::to_string(i) + ", \"x\": " + (i % 3 == 0 ? "null" : std::to_string(i) + ".5") +
+    text += "{\"id\": " + std::to_string(i) +
+            ", \"x\": " + (i % 3 == 0 ? "null" : std::to_string(i) + ".5") +
             ", \"s\": \"a\\n\\\"b\\\" é\", \"list\": [1, 2], \"ok\": true}\n";
-    expected.push_back({std::to_string(i), i % 3 == 0 ? std::nullopt : std::optional(std::to_string(i) + ".5"),
+    expected.push_back({std::to_string(i),
+                        i % 3 == 0 ? std::nullopt : std::optional(std::to_string(i) + ".5"),
                         "a\n\"b\" é", "[1,2]", "true"});
   }
   const auto s = look(write("t.ndjson", text));
@@ -210,7 +221,8 @@ TEST_F(Formats, NdjsonIsCutAtLinesAndTyped) {
   EXPECT_EQ(s->columns[1].type, "double");
   EXPECT_EQ(s->columns[4].type, "bool");
   EXPECT_EQ(*read_all(*s), expected);
-  for (const std::uint64_t size : {1, 50, 1000}) EXPECT_EQ(*read_in_parts(*s, size), expected) << size;
+  for (const std::uint64_t size : {1, 50, 1000})
+    EXPECT_EQ(*read_in_parts(*s, size), expected) << size;
   const auto packed = look(write("z.ndjson.gz", gzipped(text)));
   ASSERT_TRUE(packed);
   EXPECT_EQ(*read_all(*unpacked(*packed, 2000)), expected);
@@ -231,14 +243,16 @@ TEST_F(Formats, AMalformedNdjsonLineIsNamed) {
 }
 
 TEST_F(Formats, AJsonArrayIsUnpackedToParquet) {
-  const auto s = look(write("t.json", R"([{"id": 1, "x": 2.5, "s": "a"}, {"id": 2, "x": null, "s": "b"}])"));
+  const auto s =
+      look(write("t.json", R"([{"id": 1, "x": 2.5, "s": "a"}, {"id": 2, "x": null, "s": "b"}])"));
   ASSERT_TRUE(s) << s.error().message;
   EXPECT_FALSE(s->splittable());
   const auto source = unpacked(*s, 1000);
   ASSERT_TRUE(source) << source.error().message;
   const auto table = read_all(*source);
   ASSERT_TRUE(table) << table.error().message;
-  EXPECT_THAT(*table, ElementsAre(ElementsAre("1", "2.5", "a"), ElementsAre("2", std::nullopt, "b")));
+  EXPECT_THAT(*table,
+              ElementsAre(ElementsAre("1", "2.5", "a"), ElementsAre("2", std::nullopt, "b")));
 }
 
 TEST_F(Formats, WhatIsNotThereOrEmptyIsSaidSo) {
@@ -262,8 +276,8 @@ class SharedData : public DataTest {
 };
 
 TEST_F(SharedData, RealTablesAreTheSameForAnyPartitions) {
-  for (const char* name : {"breast-tcga/mirna.tsv", "liver-toxicity/clinic.tsv", "liver-toxicity/features.tsv",
-                           "nutrimouse/gene.tsv"}) {
+  for (const char* name : {"breast-tcga/mirna.tsv", "liver-toxicity/clinic.tsv",
+                           "liver-toxicity/features.tsv", "nutrimouse/gene.tsv"}) {
     const auto s = look(std::filesystem::canonical(data_ / name).string());
     ASSERT_TRUE(s) << s.error().message;
     const auto whole = read_all(*s);
@@ -274,7 +288,8 @@ TEST_F(SharedData, RealTablesAreTheSameForAnyPartitions) {
 }
 
 TEST_F(SharedData, ShortRowsOfMaxquantAreRefusedByName) {
-  const auto s = look(std::filesystem::canonical(data_ / "maxquant-proteingroups/proteinGroups.txt").string());
+  const auto s =
+      look(std::filesystem::canonical(data_ / "maxquant-proteingroups/proteinGroups.txt").string());
   const auto r = s ? read_all(*s) : Result<Table>(std::unexpected(s.error()));
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code, Code::kUserData);

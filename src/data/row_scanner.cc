@@ -44,6 +44,74 @@ const char* find_closing(const char* p, const char* end, char quote) {
   }
 }
 
+// The text's first letter: at 0 or behind a byte order mark.
+bool is_text_start(std::string_view text, std::size_t at) {
+  return at == 0 || (at == 3 && text.starts_with("\xef\xbb\xbf"));
+}
+
+// Follows one state from quote to quote. Outside, all since `outside_since_` is known to lie outside
+// quotes, so line feeds there are real and tell where a comment line begins.
+class QuoteFollower {
+ public:
+  QuoteFollower(std::string_view text, std::size_t at, bool inside, TextShape shape)
+      : text_(text), shape_(shape), at_(text.data() + at), outside_since_(at_), inside_(inside) {}
+
+  const char* at() const { return at_; }
+  bool inside() const { return inside_; }
+
+  // The same position and state; outside quotes, one may take its line for a comment, the other not.
+  bool meets(const QuoteFollower& other) const {
+    return at_ == other.at_ && inside_ == other.inside_ &&
+           (inside_ || shape_.comment == '\0' || in_comment(at_) == other.in_comment(at_));
+  }
+
+  // Moves behind the next quote before `to` that may change the state; to `to` when there is none.
+  void step(const char* to) {
+    if (shape_.quote == '\0') {
+      at_ = to;
+      return;
+    }
+    if (inside_) {
+      const char* closing = find_closing(at_, text_.data() + text_.size(), shape_.quote);
+      if (closing >= to) {
+        at_ = to;
+        return;
+      }
+      at_ = closing + 1;
+      outside_since_ = at_;
+      inside_ = false;
+      return;
+    }
+    const char* quote = find_char(at_, to, shape_.quote);
+    at_ = quote == to ? to : quote + 1;
+    if (quote == to || !opens_field(quote)) return;
+    if (shape_.comment != '\0' && in_comment(quote)) {
+      const char* newline = find_char(quote, to, '\n');
+      at_ = newline == to ? to : newline + 1;
+      return;
+    }
+    inside_ = true;
+  }
+
+ private:
+  bool starts_line(const char* p) const {
+    return is_text_start(text_, static_cast<std::size_t>(p - text_.data())) || p[-1] == '\n';
+  }
+  bool opens_field(const char* quote) const { return starts_line(quote) || quote[-1] == shape_.delimiter; }
+  bool in_comment(const char* p) const {
+    const std::string_view known(outside_since_, static_cast<std::size_t>(p - outside_since_));
+    const auto newline = known.rfind('\n');
+    if (newline != std::string_view::npos) return outside_since_[newline + 1] == shape_.comment;
+    return starts_line(outside_since_) && *outside_since_ == shape_.comment;
+  }
+
+  std::string_view text_;
+  TextShape shape_;
+  const char* at_;
+  const char* outside_since_;
+  bool inside_;
+};
+
 }  // namespace
 
 std::size_t RowScanner::next_row() {
@@ -115,29 +183,42 @@ std::string_view field_text(const Field& field, char quote, std::string* buffer)
 
 bool inside_at(std::string_view text, std::size_t from, bool from_inside, std::size_t to, TextShape shape) {
   if (shape.quote == '\0') return false;
-  const char* const begin = text.data();
-  const char* const end = begin + text.size();
-  const char* const target = begin + to;
-  const char* p = begin + from;
-  bool inside = from_inside;
-  while (p < target) {
-    if (inside) {
-      const char* closing = find_closing(p, end, shape.quote);
-      if (closing >= target) return true;
-      p = closing + 1;
-      inside = false;
-      continue;
-    }
-    const char* q = find_char(p, target, shape.quote);
-    if (q == target) return false;
-    p = q + 1;
-    inside = q == begin || q[-1] == shape.delimiter || q[-1] == '\n';
-  }
-  return inside;
+  const char* const target = text.data() + to;
+  QuoteFollower follower(text, from, from_inside, shape);
+  while (follower.at() < target) follower.step(target);
+  return follower.inside();
 }
 
-std::size_t border_at_or_after(std::string_view text, std::size_t at, char quote) {
-  while (at > 0 && at < text.size() && quote != '\0' && (text[at - 1] == quote || text[at] == quote)) ++at;
+EndStates end_states(std::string_view text, std::size_t from, std::size_t to, TextShape shape) {
+  if (shape.quote == '\0') return {false, false};
+  const char* const target = text.data() + to;
+  if (find_char(text.data() + from, target, shape.quote) == target) return {false, true};
+  QuoteFollower outside(text, from, false, shape), inside(text, from, true, shape);
+  while (outside.at() < target || inside.at() < target) {
+    // Once they meet they stay together.
+    if (outside.meets(inside)) {
+      while (outside.at() < target) outside.step(target);
+      return {outside.inside(), outside.inside()};
+    }
+    (outside.at() <= inside.at() ? outside : inside).step(target);
+  }
+  return {outside.inside(), inside.inside()};
+}
+
+std::size_t border_at_or_after(std::string_view text, std::size_t at, TextShape shape) {
+  while (at > 0 && at < text.size()) {
+    if (shape.quote != '\0' && (text[at - 1] == shape.quote || text[at] == shape.quote)) {
+      ++at;
+      continue;
+    }
+    if (shape.comment == '\0' || text[at - 1] == '\n') break;
+    const auto newline = text.rfind('\n', at - 1);
+    const std::size_t line = newline == std::string_view::npos ? 0 : newline + 1;
+    if (text[line] != shape.comment) break;
+    // This may be a comment, whose quotes mean nothing, or a line within quotes: behind it, it is told.
+    const auto end = text.find('\n', at);
+    at = end == std::string_view::npos ? text.size() : end + 1;
+  }
   return std::min(at, text.size());
 }
 
@@ -145,36 +226,20 @@ std::size_t row_start_at_or_after(std::string_view text, std::size_t at, bool in
   if (at >= text.size()) return text.size();
   const char* const begin = text.data();
   const char* const end = begin + text.size();
-  const char* p = begin + at;
-  if (inside) {
-    p = find_closing(p, end, shape.quote);
-    if (p == end) return text.size();
-    ++p;
-  } else {
-    if (at == 0 || p[-1] == '\n') return at;
-    if (shape.comment != '\0') {
-      // In the middle of a comment, quotes mean nothing.
-      const char* line = p;
-      while (line != begin && line[-1] != '\n') --line;
-      if (*line == shape.comment) {
-        p = find_char(p, end, '\n');
-        return p == end ? text.size() : static_cast<std::size_t>(p + 1 - begin);
-      }
+  if (!inside && (is_text_start(text, at) || begin[at - 1] == '\n')) return at;
+  QuoteFollower follower(text, at, inside, shape);
+  while (follower.at() < end) {
+    if (follower.inside()) {
+      follower.step(end);
+      continue;
     }
+    // The next line feed ends the row, unless a quote opens before it.
+    const char* newline = find_char(follower.at(), end, '\n');
+    if (newline == end) return text.size();
+    while (follower.at() < newline && !follower.inside()) follower.step(newline);
+    if (!follower.inside()) return static_cast<std::size_t>(newline + 1 - begin);
   }
-  bool at_start = !inside && p[-1] == shape.delimiter;
-  for (;;) {
-    if (at_start && p != end && *p == shape.quote && shape.quote != '\0') {
-      p = find_closing(p + 1, end, shape.quote);
-      if (p == end) return text.size();
-      ++p;
-    }
-    p = find_field_end(p, end, shape.delimiter);
-    if (p == end) return text.size();
-    if (*p == '\n') return static_cast<std::size_t>(p + 1 - begin);
-    ++p;
-    at_start = true;
-  }
+  return text.size();
 }
 
 std::uint64_t line_number(std::string_view text, std::size_t at) {

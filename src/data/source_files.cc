@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "data/decompress.h"
 #include "data/file_map.h"
+#include "data/text_source.h"
 
 namespace polysome {
 namespace {
@@ -66,11 +67,27 @@ Result<std::vector<std::string>> expand(const std::string& source) {
   return out;
 }
 
+// A data folder may be given through a link.
 bool below(const fs::path& real, const std::vector<std::string>& roots) {
   return std::ranges::any_of(roots, [&](const std::string& root) {
-    const fs::path r(root);
-    return std::mismatch(r.begin(), r.end(), real.begin(), real.end()).first == r.end();
+    std::error_code ec;
+    const fs::path r = fs::canonical(root, ec);
+    return !ec && std::mismatch(r.begin(), r.end(), real.begin(), real.end()).first == r.end();
   });
+}
+
+// For names without a known ending.
+Result<std::string> format_by_content(const SourceFile& file) {
+  const auto sample = head_sample(file, 4096);
+  if (!sample) return fail(sample.error());
+  const std::string& text = sample->text;
+  if (text.starts_with("PAR1")) return std::string("parquet");
+  const auto first = text.find_first_not_of(" \t\r\n\xef\xbb\xbf");
+  if (first == std::string::npos) return std::string("csv");
+  if (text[first] == '[') return std::string("json");
+  if (text[first] == '{') return std::string("ndjson");
+  const auto line = text.substr(first, text.find('\n', first) - first);
+  return std::string(line.find('\t') != std::string::npos ? "tsv" : "csv");
 }
 
 }  // namespace
@@ -101,10 +118,20 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
     if (ec) return fail(errno_error("cannot open", path, ec.value()));
     if (!read_roots.empty() && !below(real, read_roots))
       return fail(Code::kForbidden, fmt::format("{} is not below a data folder", path));
+    SourceFile file;
+    file.path = real.string();
+    POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
+    file.bytes = stamp.bytes;
+    file.mtime_ns = stamp.mtime_ns;
+    if (file.bytes == 0)
+      return fail(Code::kUserData, fmt::format("{} is empty (0 bytes)", fs::path(path).filename().string()),
+                  "was it written to its end?");
+    POLYSOME_ASSIGN(file.compression, compression_of(file.path));
     std::string format = ref.format.empty() ? format_by_name(path) : ref.format;
-    if (format.empty())
-      return fail(Code::kUserData, fmt::format("the format of {} can't be told from its name", path),
-                  "give the format: csv, tsv, parquet, ndjson or json");
+    if (format.empty()) {
+      POLYSOME_ASSIGN(format, format_by_content(file));
+    }
+    if (format == "parquet") file.compression.clear();
     if (!out.format.empty() && format != out.format)
       return fail(Code::kUserData,
                   fmt::format("{} is {}, but {} is {}", fs::path(path).filename().string(), format,
@@ -112,17 +139,6 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
                   "a dataset is made of files of one format; name them by a glob, such as folder/*.csv");
     out.format = format;
     if (first.empty()) first = path;
-    SourceFile file;
-    file.path = real.string();
-    POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
-    file.bytes = stamp.bytes;
-    file.mtime_ns = stamp.mtime_ns;
-    if (format != "parquet") {
-      POLYSOME_ASSIGN(file.compression, compression_of(file.path));
-    }
-    if (file.bytes == 0)
-      return fail(Code::kUserData, fmt::format("{} is empty (0 bytes)", fs::path(path).filename().string()),
-                  "was it written to its end?");
     out.files.push_back(std::move(file));
   }
   return out;

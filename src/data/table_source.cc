@@ -86,6 +86,8 @@ Json TableSource::to_json() const {
     if (f.data_offset > 0) j["data_offset"] = f.data_offset;
     if (!f.fields.empty()) j["fields"] = f.fields;
     if (!f.groups.empty()) j["groups"] = f.groups;
+    if (!f.shown_as.empty()) j["shown_as"] = f.shown_as;
+    if (f.first_line != 1) j["first_line"] = f.first_line;
     file_list.push_back(std::move(j));
   }
   Json column_list = Json::array();
@@ -113,6 +115,8 @@ Result<TableSource> TableSource::from_json(const Json& j) {
       file.data_offset = f.value("data_offset", std::uint64_t{0});
       if (f.contains("fields")) file.fields = f["fields"].get<std::vector<std::uint32_t>>();
       if (f.contains("groups")) file.groups = f["groups"].get<std::vector<std::uint64_t>>();
+      file.shown_as = f.value("shown_as", "");
+      file.first_line = f.value("first_line", std::uint64_t{1});
       s.files.push_back(std::move(file));
     }
     for (const auto& c : j.at("columns"))
@@ -142,13 +146,6 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref, const std::
   else
     POLYSOME_TRY(inspect_delimited(&source, ref.layout));
   if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&source, ref.layout["columns"]));
-  // Parts of an unpacked file do not say which file they are from.
-  if (!source.splittable())
-    for (const auto& f : source.files)
-      if (f.fields != source.files.front().fields)
-        return fail(Code::kUserData, fmt::format("the compressed files of dataset {} have their columns in different orders",
-                                                 source.id),
-                    "unpack them first, or write them with one order of columns");
   return source;
 }
 

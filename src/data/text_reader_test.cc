@@ -19,7 +19,8 @@ using testing::Not;
 
 class TextReader : public DataTest {
  protected:
-  TableSource good(const std::string& text, Json layout = Json::object(), const std::string& bad = "fail") {
+  TableSource good(const std::string& text, Json layout = Json::object(),
+                   const std::string& bad = "fail") {
     auto source = look(write("t.csv", text), std::move(layout), bad);
     EXPECT_TRUE(source) << (source ? "" : source.error().message);
     return source.value_or(TableSource{});
@@ -47,16 +48,20 @@ TEST_F(TextReader, TypesAreTheNarrowestThatFitAllValues) {
       "1,1.5,true,2026-01-31,2026-01-31 12:34:56,x,1\n"
       "-2,2,FALSE,1999-12-01,2026-01-31T00:00,7,2.5\n"
       "NA,1e-3,,,2026-01-31 12:34:56.789,z,3\n");
-  EXPECT_THAT(types(s), ElementsAre("int64", "double", "bool", "date", "timestamp", "string", "double"));
+  EXPECT_THAT(types(s),
+              ElementsAre("int64", "double", "bool", "date", "timestamp", "string", "double"));
   const auto table = read_all(s);
   ASSERT_TRUE(table);
-  EXPECT_THAT((*table)[0], ElementsAre("1", "1.5", "true", "2026-01-31", "2026-01-31 12:34:56", "x", "1.0"));
+  EXPECT_THAT((*table)[0],
+              ElementsAre("1", "1.5", "true", "2026-01-31", "2026-01-31 12:34:56", "x", "1.0"));
   EXPECT_THAT((*table)[2], ElementsAre(std::nullopt, "0.001", std::nullopt, std::nullopt,
                                        "2026-01-31 12:34:56.789", "z", "3.0"));
 }
 
 TEST_F(TextReader, MissingNumbersAreThoseOfTheContract) {
-  const auto s = good("x,y\n,1\n.,1\n-,1\nNA,1\nn/a,1\n#N/A,1\nNaN,1\nNULL,1\nNone,1\n#DIV/0!,1\n#VALUE!,1\n 4 ,1\n");
+  const auto s = good(
+      "x,y\n,1\n.,1\n-,1\nNA,1\nn/a,1\n#N/A,1\nNaN,1\nNULL,1\nNone,1\n#DIV/0!,1\n#VALUE!,1\n 4 "
+      ",1\n");
   EXPECT_THAT(types(s), ElementsAre("int64", "int64"));
   EXPECT_EQ(session_->integer("SELECT 0"), 0);
   ASSERT_TRUE(read_all(s));
@@ -75,7 +80,8 @@ TEST_F(TextReader, InTextOnlyEmptyIsMissingAsAGeneMayBeCalledNA) {
 TEST_F(TextReader, NullValuesReplaceTheListForAllOrOneColumn) {
   const auto all = good("g,x\nmissing,1\na,missing\n", {{"null_values", {"missing"}}});
   EXPECT_THAT(types(all), ElementsAre("string", "int64"));
-  EXPECT_THAT(*read_all(all), ElementsAre(ElementsAre(std::nullopt, "1"), ElementsAre("a", std::nullopt)));
+  EXPECT_THAT(*read_all(all),
+              ElementsAre(ElementsAre(std::nullopt, "1"), ElementsAre("a", std::nullopt)));
   const auto one = good("g,x\n-9,-9\na,1\n", {{"null_values", {{"x", {"-9"}}}}});
   EXPECT_THAT(*read_all(one), ElementsAre(ElementsAre("-9", std::nullopt), ElementsAre("a", "1")));
   const auto none = good("Group,x\n,1\nb,2\n", {{"null_values", {{"Group", Json::array()}}}});
@@ -85,9 +91,10 @@ TEST_F(TextReader, NullValuesReplaceTheListForAllOrOneColumn) {
 TEST_F(TextReader, InfinitiesAreNumbersAndDoublesAreExact) {
   const auto s = good("x\ninf\n-inf\n+1e5\n1.7976931348623157e308\n5e-324\n0.1\n");
   ASSERT_THAT(types(s), ElementsAre("double"));
-  EXPECT_THAT(*read_all(s), ElementsAre(ElementsAre("inf"), ElementsAre("-inf"), ElementsAre("100000.0"),
-                                        ElementsAre("1.7976931348623157e+308"), ElementsAre("5e-324"),
-                                        ElementsAre("0.1")));
+  EXPECT_THAT(*read_all(s),
+              ElementsAre(ElementsAre("inf"), ElementsAre("-inf"), ElementsAre("100000.0"),
+                          ElementsAre("1.7976931348623157e+308"), ElementsAre("5e-324"),
+                          ElementsAre("0.1")));
 }
 
 TEST(Values, DoublesSurviveTheRoundTripThroughText) {
@@ -105,15 +112,17 @@ TEST(Values, DoublesSurviveTheRoundTripThroughText) {
 }
 
 TEST(Values, WhatIsNoNumberIsNotTakenForOne) {
-  for (const char* text : {"", "+", "-", ".", "1.2.3", "1e", "0x10", "1,5", "--1", "+-1", "1 2", "1_000", "e5",
-                           "infinit", "12abc", "nan(1)"})
+  for (const char* text : {"", "+", "-", ".", "1.2.3", "1e", "0x10", "1,5", "--1", "+-1", "1 2",
+                           "1_000", "e5", "infinit", "12abc", "nan(1)"})
     EXPECT_FALSE(parse_double(text)) << text;
-  for (const char* text : {"9223372036854775808", "1.0", "", "+", "1e3"}) EXPECT_FALSE(parse_int64(text)) << text;
+  for (const char* text : {"9223372036854775808", "1.0", "", "+", "1e3"})
+    EXPECT_FALSE(parse_int64(text)) << text;
   EXPECT_EQ(parse_int64("+7"), 7);
   EXPECT_EQ(parse_int64("-9223372036854775808"), INT64_MIN);
   EXPECT_EQ(parse_double("1,5", ','), 1.5);
   EXPECT_FALSE(parse_double("1.5", ','));
-  for (const char* text : {"2026-02-29", "2026-13-01", "2026-1-1", "26-01-01"}) EXPECT_FALSE(parse_date(text)) << text;
+  for (const char* text : {"2026-02-29", "2026-13-01", "2026-1-1", "26-01-01"})
+    EXPECT_FALSE(parse_date(text)) << text;
   EXPECT_EQ(parse_date("1970-01-02"), 1);
   EXPECT_EQ(parse_timestamp("1970-01-01 00:00:01.5Z"), 1'500'000);
   EXPECT_FALSE(parse_timestamp("1970-01-01 24:00"));
@@ -121,7 +130,8 @@ TEST(Values, WhatIsNoNumberIsNotTakenForOne) {
 
 TEST(Values, OnlyTrueUtf8IsText) {
   EXPECT_TRUE(valid_utf8("plain, Grüße, 基因, 🧬"));
-  for (const char* text : {"\x80", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "ab\xe2\x82"})
+  for (const char* text :
+       {"\x80", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "ab\xe2\x82"})
     EXPECT_FALSE(valid_utf8(text)) << text;
 }
 
@@ -133,7 +143,8 @@ TEST_F(TextReader, DecimalCommasAreReadWhenDeclared) {
 
 TEST_F(TextReader, DelimitersAreToldFromTheRows) {
   for (const std::string d : {",", "\t", ";", "|"}) {
-    const auto s = look(write("some.txt", "a" + d + "b c" + d + "e\n1" + d + "x y" + d + "2\n3" + d + "z" + d + "4\n"));
+    const auto s = look(write(
+        "some.txt", "a" + d + "b c" + d + "e\n1" + d + "x y" + d + "2\n3" + d + "z" + d + "4\n"));
     ASSERT_TRUE(s);
     EXPECT_THAT(names(*s), ElementsAre("a", "b c", "e")) << d;
   }
@@ -158,7 +169,9 @@ TEST_F(TextReader, NamesThatDifferInCaseOnlyAreNotMixedUp) {
   EXPECT_EQ(names(s)[0], "Abc");
   ASSERT_TRUE(read_all(s));
   for (int i = 0; i < 3; ++i)
-    EXPECT_EQ(session_->integer("SELECT " + sql_identifier(names(s)[static_cast<std::size_t>(i)]) + " FROM v"), i + 1);
+    EXPECT_EQ(session_->integer("SELECT " + sql_identifier(names(s)[static_cast<std::size_t>(i)]) +
+                                " FROM v"),
+              i + 1);
   EXPECT_THAT(dump(s.dialect["warnings"]), HasSubstr("repeated_column_names"));
 }
 
@@ -179,7 +192,8 @@ TEST_F(TextReader, LeadingCommentsAreToldFromAHeaderThatBeginsWithTheSign) {
   ASSERT_TRUE(vcf);
   EXPECT_THAT(names(*vcf), ElementsAre("#CHROM", "POS"));
   EXPECT_EQ(read_all(*vcf)->size(), 2U);
-  const auto both = look(write("w.tsv", "##fileformat\n##source=x\n#CHROM\tPOS\nchr1\t5\nchr2\t6\n"));
+  const auto both =
+      look(write("w.tsv", "##fileformat\n##source=x\n#CHROM\tPOS\nchr1\t5\nchr2\t6\n"));
   ASSERT_TRUE(both);
   EXPECT_THAT(names(*both), ElementsAre("#CHROM", "POS"));
   EXPECT_EQ(read_all(*both)->size(), 2U);
@@ -264,7 +278,9 @@ TEST_F(TextReader, AnUnclosedQuoteIsNamedByItsLine) {
 TEST_F(TextReader, BytesThatAreNoTextAreRefusedWhereTheyAreRead) {
   std::string text = "a,b\n";
   for (int i = 0; i < 300; ++i) text += "x,1\n";
-  const auto latin = good(text + "Gr\xfc\xdf" "e,2\n");
+  const auto latin = good(text +
+                          "Gr\xfc\xdf"
+                          "e,2\n");
   const auto e = error_of(latin);
   EXPECT_EQ(e.code, Code::kUserData);
   EXPECT_THAT(e.message, HasSubstr("line 302"));
@@ -348,7 +364,8 @@ TEST_F(TextReader, SixtyThousandColumnsWork) {
 }
 
 TEST_F(TextReader, UnknownNamesInTheLayoutAreAnsweredWithTheNearest) {
-  const auto s = look(write("t.csv", "expression,b\n1,2\n"), {{"types", {{"expresion", "double"}}}});
+  const auto s =
+      look(write("t.csv", "expression,b\n1,2\n"), {{"types", {{"expresion", "double"}}}});
   ASSERT_FALSE(s);
   EXPECT_EQ(s.error().code, Code::kUserData);
   EXPECT_THAT(s.error().message, HasSubstr("did you mean \"expression\""));

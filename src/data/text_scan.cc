@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxErrors = 20;
 constexpr std::size_t kShownValue = 80;
+constexpr std::size_t kPauseBytes = 1'000'000;   // between looks at progress and cancel
+constexpr std::size_t kChunkCells = 4'000'000;   // of one chunk: bounds the memory of very wide tables
 
 // The state of one scan: where it is, which columns are wanted, what went wrong.
 class Scanner {
@@ -44,6 +46,7 @@ class Scanner {
   void put_text(Target& target, std::size_t row, std::string_view text, bool in_map);
   void bad_value(Target& target, std::size_t row, const ScanColumn& column, std::string_view text);
   void row_error(const std::string& what, std::string hint);
+  bool pause();
   bool raise();
   void advance(std::size_t position);
 
@@ -88,7 +91,7 @@ std::uint64_t Scanner::line_of(std::size_t at) {
   if (line_piece_ != piece_ || at < line_counted_at_) {
     line_piece_ = piece_;
     line_counted_at_ = 0;
-    line_ = 1;
+    line_ = scan_->pieces[piece_].first_line;
   }
   line_ += static_cast<std::uint64_t>(
       std::count(text.begin() + static_cast<std::ptrdiff_t>(line_counted_at_),
@@ -145,7 +148,7 @@ void Scanner::bad_value(Target& target, std::size_t row, const ScanColumn& colum
   }
   if (errors_.size() >= kMaxErrors) return;
   ErrorItem item;
-  item.file = file_label(scan_->pieces[piece_].path);
+  item.file = scan_->pieces[piece_].label;
   item.line = line_of(row_begin_);
   item.column = column.name;
   item.value = shown(text);
@@ -155,11 +158,11 @@ void Scanner::bad_value(Target& target, std::size_t row, const ScanColumn& colum
 
 void Scanner::row_error(const std::string& what, std::string hint) {
   fatal_ = Error(Code::kUserData,
-                 fmt::format("{}, line {}: {}", file_label(scan_->pieces[piece_].path),
+                 fmt::format("{}, line {}: {}", scan_->pieces[piece_].label,
                              with_thousands(line_of(row_begin_)), what),
                  std::move(hint));
   ErrorItem item;
-  item.file = file_label(scan_->pieces[piece_].path);
+  item.file = scan_->pieces[piece_].label;
   item.line = line_of(row_begin_);
   item.message = what;
   fatal_->errors.push_back(std::move(item));
@@ -169,7 +172,8 @@ void Scanner::store(Target& target, std::size_t row, const ScanColumn& column, s
                     bool in_map) {
   if (column.type == ValueType::kString) {
     if (column.missing.declared() ? column.missing.holds(text) : text.empty()) return set_missing(target, row);
-    if (!valid_utf8(text)) return bad_value(target, row, column, "bytes that are not UTF-8");
+    if (!valid_utf8(text) || text.find('\0') != std::string_view::npos) 
+      return bad_value(target, row, column, "bytes that are not UTF-8 or are NUL");
     return put_text(target, row, text, in_map);
   }
   text = trim(text);
@@ -276,6 +280,15 @@ bool Scanner::raise() {
   return false;
 }
 
+// Tells the progress. False: the scan was cancelled.
+bool Scanner::pause() {
+  if (rows_) advance(row_begin_);
+  if (scan_->options.progress) scan_->options.progress(scan_->report->bytes);
+  if (scan_->options.cancelled == nullptr || !scan_->options.cancelled->load(std::memory_order_relaxed)) return true;
+  fatal_ = Error(Code::kCancelled, "cancelled");
+  return false;
+}
+
 bool Scanner::fill(duckdb_data_chunk chunk) {
   targets_.resize(wanted_.size());
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
@@ -283,7 +296,8 @@ bool Scanner::fill(duckdb_data_chunk chunk) {
     targets_[i].data = duckdb_vector_get_data(targets_[i].vector);
     targets_[i].validity = nullptr;
   }
-  const std::size_t most = duckdb_vector_size();
+  const std::size_t most =
+      std::clamp<std::size_t>(kChunkCells / std::max<std::size_t>(1, wanted_.size()), 16, duckdb_vector_size());
   std::size_t row = 0;
   if (!rows_) open_piece();
   while (row < most && rows_) {
@@ -295,14 +309,10 @@ bool Scanner::fill(duckdb_data_chunk chunk) {
     const bool good = scan_->ndjson ? read_json_line(row) : read_delimited(row);
     if (!good || errors_.size() >= kMaxErrors) return raise();
     ++row;
+    if (row_begin_ >= counted_ + kPauseBytes && !pause()) return raise();
   }
-  if (rows_) advance(row_begin_);
   scan_->report->rows += row;
-  if (scan_->options.progress) scan_->options.progress(scan_->report->bytes);
-  if (scan_->options.cancelled != nullptr && scan_->options.cancelled->load(std::memory_order_relaxed)) {
-    fatal_ = Error(Code::kCancelled, "cancelled");
-    return raise();
-  }
+  if (!pause()) return raise();
   if (row == 0 && !raise()) return false;
   duckdb_data_chunk_set_size(chunk, row);
   return true;
@@ -374,6 +384,10 @@ void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
 }  // namespace
 
 std::string file_label(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+std::string shown_name(const SourceFile& file) {
+  return file.shown_as.empty() ? file_label(file.path) : file.shown_as;
+}
 
 std::string with_thousands(std::uint64_t n) {
   std::string digits = std::to_string(n);

@@ -27,6 +27,8 @@ struct ScanPiece {
   std::size_t begin = 0;
   std::size_t limit = 0;
   std::vector<std::uint32_t> fields;  // field of each column; empty: the same index
+  std::string label;                  // what messages call the file
+  std::uint64_t first_line = 1;       // number of the file's first line, for parts of a larger one
 };
 
 struct TextScan {
@@ -45,6 +47,8 @@ struct TextScan {
 Status register_text_scan(Session& session);
 // How messages name a file: its name without folders.
 std::string file_label(const std::string& path);
+// The same for a part of an unpacked file: the name of that file.
+std::string shown_name(const SourceFile& file);
 // 10482113 → "10,482,113"
 std::string with_thousands(std::uint64_t n);
 

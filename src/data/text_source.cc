@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 #include <set>
 
@@ -25,10 +26,10 @@ constexpr std::size_t kSniffRows = 100;
 
 bool starts_with_bom(std::string_view text) { return text.starts_with("\xef\xbb\xbf"); }
 
-// Leading lines that are comments: those that begin with the declared character, or with # when the line
-// has another number of fields than the first one that does not (a header may begin with #).
-std::size_t skip_preamble(std::string_view text, std::size_t at, char comment) {
+// Behind the leading lines that begin with `comment`; *last: where the last of them begins.
+std::size_t skip_preamble(std::string_view text, std::size_t at, char comment, std::size_t* last = nullptr) {
   while (at < text.size() && comment != '\0' && text[at] == comment) {
+    if (last != nullptr) *last = at;
     const auto end = text.find('\n', at);
     if (end == std::string_view::npos) return text.size();
     at = end + 1;
@@ -76,6 +77,28 @@ char sniff_delimiter(std::string_view text, std::size_t at, const std::string& f
   return best;
 }
 
+// Lines of # on top are comments, unless the last one is as wide as the rows: then it is the header
+// ("#CHROM"), and # means nothing further on. Returns where the header begins.
+std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format, bool fresh,
+                          TextShape* shape) {
+  std::size_t last = at;
+  const std::size_t behind = skip_preamble(sample.text, at, '#', &last);
+  if (fresh) shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
+  const auto rows = field_counts(sample.text, behind, *shape, sample.whole);
+  const auto header = field_counts(sample.text, last, *shape, sample.whole);
+  // "# on Monday, of course" may be as wide by chance; "# a,b" alone is what numpy writes.
+  const bool like_header = last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
+  const bool is_header =
+      like_header && !header.empty() && (rows.empty() || (rows[0] > 1 && header[0] == rows[0]));
+  if (is_header) {
+    if (fresh && rows.empty())
+      shape->delimiter = sniff_delimiter(sample.text, last, format, shape->quote, sample.whole);
+    return last;
+  }
+  shape->comment = '#';
+  return behind;
+}
+
 bool is_number(std::string_view text) { return parse_double(trim(text)).has_value(); }
 
 struct Header {
@@ -90,6 +113,11 @@ void warn(Json* warnings, const char* code, std::size_t count, std::string messa
   warnings->push_back({{"code", code}, {"count", count}, {"message", std::move(message)}});
 }
 
+std::string in_lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 void make_unique(std::vector<std::string>* names, Json* warnings) {
   std::set<std::string> used;
   std::size_t repeated = 0, empty = 0;
@@ -100,9 +128,10 @@ void make_unique(std::vector<std::string>* names, Json* warnings) {
       ++empty;
     }
     const std::string base = name;
-    for (int n = 1; used.contains(name); ++n) name = fmt::format("{}_{}", base, n);
+    // SQL does not tell names apart by case: Abc and ABC would be read as one.
+    for (int n = 1; used.contains(in_lower_case(name)); ++n) name = fmt::format("{}_{}", base, n);
     if (name != base) ++repeated;
-    used.insert(name);
+    used.insert(in_lower_case(name));
   }
   if (repeated > 0)
     warn(warnings, "repeated_column_names", repeated,
@@ -289,7 +318,7 @@ Status inspect_delimited(TableSource* source, const Json& layout) {
   std::string first_label;
   for (std::size_t i = 0; i < source->files.size(); ++i) {
     SourceFile& file = source->files[i];
-    const std::string label = file_label(file.path);
+    const std::string label = shown_name(file);
     // Enough of the head for the header and some rows, however wide the table is.
     Sample sample;
     std::size_t head = kHeadBytes;
@@ -306,26 +335,14 @@ Status inspect_delimited(TableSource* source, const Json& layout) {
     if (sample.text.substr(0, kHeadBytes).find('\0') != std::string::npos)
       return fail(Code::kUserData, fmt::format("{} is not text: it holds NUL bytes", label),
                   "give its format, or convert it to delimited text in UTF-8");
-    if (i == 0) {
-      shape.delimiter = letter(layout, "delimiter", '\0');
-      if (shape.delimiter == '\0')
-        shape.delimiter = sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
-      // Lines of # on top are comments, unless they are as wide as what follows.
-      if (!layout.contains("comment") && at < sample.text.size() && sample.text[at] == '#') {
-        const std::size_t behind = skip_preamble(sample.text, at, '#');
-        const auto before = field_counts(sample.text, at, shape, false);
-        char d = shape.delimiter;
-        if (!layout.contains("delimiter"))
-          d = sniff_delimiter(sample.text, behind, source->format, shape.quote, sample.whole);
-        const auto after = field_counts(sample.text, behind, {d, shape.quote, '\0'}, sample.whole);
-        if (!after.empty() && (before.empty() || before.front() != after.front())) {
-          shape.comment = '#';
-          shape.delimiter = d;
-          at = behind;
-        }
-      }
-    } else if (shape.comment != '\0') {
+    const bool fresh = i == 0 && !layout.contains("delimiter");  // the first file tells the delimiter
+    if (i == 0) shape.delimiter = letter(layout, "delimiter", ',');
+    if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() && sample.text[at] == '#') {
+      at = told_preamble(sample, at, source->format, fresh, &shape);
+    } else {
       at = skip_preamble(sample.text, at, shape.comment);
+      if (fresh)
+        shape.delimiter = sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
     }
     POLYSOME_ASSIGN(Header header, read_header(sample.text, at, shape, layout, label, sample.whole));
     if (i == 0) {
@@ -362,6 +379,9 @@ Status inspect_delimited(TableSource* source, const Json& layout) {
                      {"decimal", std::string(1, decimal)},
                      {"fields", first.fields}};
   if (!null_values.is_null()) source->dialect["null_values"] = null_values;
+  // What text cannot tell, matrix operations want to know.
+  for (const char* key : {"kind", "orientation", "label_columns", "scale", "zero_is_missing"})
+    if (layout.contains(key)) source->dialect[key] = layout[key];
   if (!first.warnings.empty()) source->dialect["warnings"] = first.warnings;
   return {};
 }
@@ -417,7 +437,7 @@ Status inspect_ndjson(TableSource* source, const Json& layout) {
 }
 
 Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t partition_size) {
-  const char quote = source.format == "ndjson" ? '\0' : shape_of(source.dialect).quote;
+  const TextShape shape = source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
   std::vector<Partition> out;
   for (std::uint32_t f = 0; f < source.files.size(); ++f) {
     const SourceFile& file = source.files[f];
@@ -433,7 +453,7 @@ Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t
     std::uint64_t from = begin;
     for (std::uint64_t i = 1; i <= parts; ++i) {
       const auto target = begin + share(bytes, i, parts);
-      const std::uint64_t to = i == parts ? text.size() : border_at_or_after(text, std::max(from, target), quote);
+      const std::uint64_t to = i == parts ? text.size() : border_at_or_after(text, std::max(from, target), shape);
       if (to <= from) continue;
       out.push_back({f, from, to - from, to - from, 0});
       from = to;
@@ -460,6 +480,10 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
   scan->options = options;
   scan->report = std::make_shared<ScanReport>();
   std::map<std::uint32_t, std::shared_ptr<const FileMap>> maps;
+  constexpr EndStates given{false, true};  // nothing read yet: as started
+  EndStates states = given;
+  std::uint32_t file_before = 0;
+  std::uint64_t end_before = 0;  // pieces of one file that adjoin hand their state on
   for (const auto& p : partitions) {
     if (p.file >= source.files.size()) return fail(Code::kInternal, "a partition of a file that is not there");
     const SourceFile& file = source.files[p.file];
@@ -473,16 +497,24 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
     }
     const auto text = mapped->text();
     const std::size_t to = p.offset + p.length;
-    const bool first = p.offset <= file.data_offset;
-    ScanPiece piece{mapped, file.path, p.offset, to, file.fields};
-    if (!first) piece.begin = row_start_at_or_after(text, p.offset, options.start_inside_quotes, scan->shape);
+    ScanPiece piece{mapped, file.path, p.offset, to, file.fields, shown_name(file), file.first_line};
+    if (p.offset <= file.data_offset) states = {false, false};  // a file's begin is known
+    else if (p.file != file_before || p.offset != end_before) states = given;
+    file_before = p.file;
+    end_before = to;
+    if (p.offset > file.data_offset)
+      piece.begin = row_start_at_or_after(text, p.offset,
+                                          options.start_inside_quotes ? states.inside_if_inside : states.inside_if_outside,
+                                          scan->shape);
     scan->pieces.push_back(std::move(piece));
     if (scan->ndjson) continue;
-    // A first piece knows its start; a later one tells its end for both starts.
-    scan->report->ends_inside_if_outside = inside_at(text, p.offset, false, to, scan->shape);
-    scan->report->ends_inside_if_inside =
-        first ? scan->report->ends_inside_if_outside : inside_at(text, p.offset, true, to, scan->shape);
+    // What each start of the first piece comes to at this one's end.
+    const EndStates here = end_states(text, p.offset, to, scan->shape);
+    const auto next = [&](bool inside) { return inside ? here.inside_if_inside : here.inside_if_outside; };
+    states = {next(states.inside_if_outside), next(states.inside_if_inside)};
   }
+  scan->report->ends_inside_if_outside = states.inside_if_outside;
+  scan->report->ends_inside_if_inside = states.inside_if_inside;
   auto report = scan->report;
   // A view of the same name lets go of the files of the one before.
   auto& open = session.attachment("open_views");

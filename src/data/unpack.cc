@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 
@@ -25,21 +26,50 @@ struct CloseFile {
   void operator()(std::FILE* f) const { std::fclose(f); }
 };
 
+// Parts go through manifests, which keep names only: so the name says which file a part is of and with
+// which line it begins, "<prefix><n>.f<file>.l<line>".
+std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file, std::uint64_t line) {
+  return fmt::format("{}{}.f{}.l{}", prefix, n, file, line);
+}
+
+struct PartOrigin {
+  std::uint32_t file = 0;
+  std::uint64_t line = 1;
+};
+PartOrigin origin_of(const std::string& path) {
+  PartOrigin out;
+  const auto l = path.rfind(".l");
+  const auto f = l == std::string::npos || l == 0 ? std::string::npos : path.rfind(".f", l - 1);
+  if (f == std::string::npos) return out;
+  std::from_chars(path.data() + f + 2, path.data() + l, out.file);
+  std::from_chars(path.data() + l + 2, path.data() + path.size(), out.line);
+  return out;
+}
+
 // Writes a stream into parts, each ending behind a row. Keeps the state of the quotes across blocks.
 class PartWriter {
  public:
-  PartWriter(TextShape shape, std::uint64_t part_bytes, std::string prefix)
-      : shape_(shape), part_bytes_(part_bytes), prefix_(std::move(prefix)) {}
+  // `file`: its number in the dataset, kept in the names of the parts with the first line of each.
+  PartWriter(TextShape shape, std::uint64_t part_bytes, std::string prefix, std::uint32_t file)
+      : shape_(shape), part_bytes_(part_bytes), prefix_(std::move(prefix)), file_index_(file) {}
+
+  // Bytes before the first row: header and comments. They are counted as lines only.
+  void skip(std::string_view bytes) {
+    line_ += static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+    part_line_ = line_;
+  }
 
   Status write(std::string_view block) {
     std::size_t begin = 0;
     for (std::size_t i = 0; i < block.size(); ++i) {
       const char c = block[i];
       const bool row_end = step(c);
+      line_ += c == '\n' ? 1 : 0;
       if (row_end && size_ + (i + 1 - begin) >= part_bytes_) {
         POLYSOME_TRY(put(block.substr(begin, i + 1 - begin)));
         POLYSOME_TRY(close());
         begin = i + 1;
+        part_line_ = line_;
       }
     }
     return put(block.substr(begin));
@@ -95,7 +125,7 @@ class PartWriter {
   Status put(std::string_view bytes) {
     if (bytes.empty()) return {};
     if (file_ == nullptr) {
-      parts_.push_back({fmt::format("{}{}", prefix_, parts_.size()), 0});
+      parts_.push_back({part_name(prefix_, parts_.size(), file_index_, part_line_), 0});
       file_.reset(std::fopen(parts_.back().path.c_str(), "wbe"));
       if (file_ == nullptr) return fail(errno_error("cannot create", parts_.back().path, errno));
     }
@@ -108,6 +138,9 @@ class PartWriter {
   TextShape shape_;
   std::uint64_t part_bytes_;
   std::string prefix_;
+  std::uint32_t file_index_;
+  std::uint64_t line_ = 1;       // of the byte that comes
+  std::uint64_t part_line_ = 1;  // first line of the open part
   State state_ = State::kFieldStart;
   bool row_start_ = true;
   std::uint64_t size_ = 0;
@@ -116,10 +149,10 @@ class PartWriter {
 };
 
 Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const SourceFile& file,
-                                              std::uint64_t partition_size, const std::string& prefix,
-                                              const ScanOptions& options) {
+                                              std::uint32_t file_index, std::uint64_t partition_size,
+                                              const std::string& prefix, const ScanOptions& options) {
   const TextShape shape = source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
-  PartWriter writer(shape, partition_size, prefix);
+  PartWriter writer(shape, partition_size, prefix, file_index);
   std::uint64_t skip = file.data_offset;  // mark, comments and header
   std::uint64_t written = 0;
   POLYSOME_TRY(decompress(
@@ -135,6 +168,7 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
                       "unpack it by hand if it is what it should be");
         const std::size_t drop = static_cast<std::size_t>(std::min<std::uint64_t>(skip, block.size()));
         skip -= drop;
+        if (drop > 0) writer.skip(block.substr(0, drop));
         POLYSOME_TRY(writer.write(block.substr(drop)));
         return true;
       },
@@ -143,7 +177,7 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
   auto parts = writer.take();
   if (parts.empty()) {
     // A header only: a table without rows is one empty part.
-    parts.push_back({prefix + "0", 0});
+    parts.push_back({part_name(prefix, 0, file_index, 1), 0});
     POLYSOME_TRY(write_file(parts.back().path, "", false));
   }
   return parts;
@@ -159,11 +193,18 @@ Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& so
   POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
   if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
     return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path), "submit the job again");
-  if (source.format != "json") return unpack_text(source, file, partition_size, output_prefix, options);
+  if (source.format != "json") return unpack_text(source, file, file_index, partition_size, output_prefix, options);
   const std::string path = output_prefix + "0.parquet";
+  // Parquet would hold DuckDB's 128-bit integers as doubles.
+  std::string integers;
+  for (const auto& c : source.columns)
+    if (c.type == "int64")
+      integers += fmt::format("{}CAST({} AS BIGINT) AS {}", integers.empty() ? "" : ", ", sql_identifier(c.name),
+                              sql_identifier(c.name));
+  if (!integers.empty()) integers = fmt::format(" REPLACE ({})", integers);
   POLYSOME_TRY(session.run(fmt::format(
-      "COPY (SELECT * FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)", sql_text(file.path),
-      sql_text(path))));
+      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)", integers,
+      sql_text(file.path), sql_text(path))));
   POLYSOME_ASSIGN(const FileStamp written, stamp_of(path));
   return std::vector<UnpackedPart>{{path, written.bytes}};
 }
@@ -180,7 +221,12 @@ TableSource unpacked_source(const TableSource& source, const std::vector<std::st
       file.bytes = stamp->bytes;
       file.mtime_ns = stamp->mtime_ns;
     }
-    if (!source.files.empty()) file.fields = source.files.front().fields;
+    const PartOrigin origin = origin_of(path);
+    if (origin.file < source.files.size()) {
+      file.fields = source.files[origin.file].fields;
+      file.shown_as = shown_name(source.files[origin.file]);
+      file.first_line = origin.line;
+    }
     out.files.push_back(std::move(file));
   }
   return out;

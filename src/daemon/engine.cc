@@ -410,6 +410,9 @@ void Engine::remove_intermediates(const JobSpec& spec, const JobState& state) {
       if (table.contains("files"))
         for (const auto& file : table["files"])
           keep.insert(fs::path(file.value("path", "")).parent_path().string());
+  if (state.result.is_object() && state.result.contains("output"))
+    for (const auto& file : state.result["output"])
+      keep.insert(fs::path(file.value("path", "")).parent_path().string());
   const std::string folder = job_folder(spec.id);
   std::error_code ec;
   std::vector<fs::path> gone;

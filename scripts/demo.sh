@@ -87,11 +87,13 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
+answered=0
 for _ in $(seq 300); do
   kill -0 "$service" 2>/dev/null || { cat "$demo/service.log" >&2; echo "demo: the service did not start" >&2; exit 1; }
-  if bin/polysome cluster status -o id >/dev/null 2>&1; then break; fi
+  if bin/polysome cluster status -o id >/dev/null 2>&1; then answered=1; break; fi
   sleep 0.1
 done
+[ "$answered" = 1 ] || { bin/polysome cluster status >&2 || true; echo "demo: no answer at $POLYSOME_URL" >&2; exit 1; }
 cat "$demo/service.log"
 
 if [ -n "$data" ]; then

@@ -11,7 +11,8 @@ endif()
 if(POLYSOME_SANITIZE STREQUAL "address")
   # vptr, null, alignment and object-size cost most of the compile time in Asio and Beast.
   add_compile_options(-g1 -O1 -fsanitize=address,undefined -fno-sanitize=vptr,null,alignment,object-size
-                      -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+                      -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+                      -Wno-maybe-uninitialized)  # GCC 12 sees it in <regex> where there is none
   add_link_options(-fsanitize=address,undefined)
   add_compile_definitions(POLYSOME_SANITIZED=1)
 elseif(POLYSOME_SANITIZE STREQUAL "thread")

@@ -5,7 +5,7 @@
 #   scripts/test.sh [--long] [--only LAYER[,LAYER…]]
 #     --long   clang-tidy on every file, service tests at full size
 #     --only   of: setup release unit check service asan tsan
-#   POLYSOME_BUDGET_SCALE   multiplies the time a layer may take (default 1.5: machines are shared)
+#   POLYSOME_BUDGET_SCALE   multiplies the time a layer may take (default 2: machines are shared)
 #   POLYSOME_TEST_DATA      folder of real data sets (default ../shared/data; absent: those tests skip)
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-scale=${POLYSOME_BUDGET_SCALE:-1.5}
+scale=${POLYSOME_BUDGET_SCALE:-2}
 logs=$PWD/build/test-logs
 mkdir -p "$logs"
 rows=() failed=()

@@ -14,13 +14,26 @@ struct Unit {
   double factor;
 };
 constexpr std::array kUnits{
-    Unit{"", 1},       Unit{"b", 1},      Unit{"k", 1e3},
-    Unit{"kb", 1e3},   Unit{"m", 1e6},    Unit{"mb", 1e6},
-    Unit{"g", 1e9},    Unit{"gb", 1e9},   Unit{"t", 1e12},
-    Unit{"tb", 1e12},  Unit{"p", 1e15},   Unit{"pb", 1e15},
-    Unit{"ki", 1024.}, Unit{"kib", 1024.}, Unit{"mi", 1048576.},
-    Unit{"mib", 1048576.}, Unit{"gi", 1073741824.}, Unit{"gib", 1073741824.},
-    Unit{"ti", 1099511627776.}, Unit{"tib", 1099511627776.},
+    Unit{"", 1},
+    Unit{"b", 1},
+    Unit{"k", 1e3},
+    Unit{"kb", 1e3},
+    Unit{"m", 1e6},
+    Unit{"mb", 1e6},
+    Unit{"g", 1e9},
+    Unit{"gb", 1e9},
+    Unit{"t", 1e12},
+    Unit{"tb", 1e12},
+    Unit{"p", 1e15},
+    Unit{"pb", 1e15},
+    Unit{"ki", 1024.},
+    Unit{"kib", 1024.},
+    Unit{"mi", 1048576.},
+    Unit{"mib", 1048576.},
+    Unit{"gi", 1073741824.},
+    Unit{"gib", 1073741824.},
+    Unit{"ti", 1099511627776.},
+    Unit{"tib", 1099511627776.},
 };
 
 }  // namespace
@@ -30,8 +43,10 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
     return fail(Code::kInvalid, "\"" + std::string(text) + "\" is not a size",
                 "write it as 2GB, 512MiB or a number of bytes");
   };
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())))
+    text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
+    text.remove_suffix(1);
   double value = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (ec != std::errc() || !(value >= 0) || !std::isfinite(value)) return bad();

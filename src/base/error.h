@@ -1,6 +1,7 @@
-// What can go wrong, as a closed list. One table (error.cc) maps each code to its HTTP status, title,
-// exit code and whether trying again can help; the API, the CLI and the Python client show the same
-// object. Plain values, no thread affinity. Errors are returned (result.h), never thrown by our code.
+// What can go wrong, as a closed list. One table (error.cc) maps each code to its HTTP status,
+// title, exit code and whether trying again can help; the API, the CLI and the Python client show
+// the same object. Plain values, no thread affinity. Errors are returned (result.h), never thrown
+// by our code.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +46,8 @@ struct CodeInfo {
   std::string_view name;   // "invalid", used in problem objects as `code`
   std::string_view title;  // "Invalid request"
   int http_status;
-  int exit_code;  // of the command line: 0 done, 1 job failed, 2 usage, 3 cancelled, 4 not allowed …
+  int exit_code;  // of the command line: 0 done, 1 job failed, 2 usage, 3 cancelled, 4 not allowed
+                  // …
   bool retryable;
 };
 

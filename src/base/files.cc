@@ -57,7 +57,7 @@ Error errno_error(std::string_view what, const std::filesystem::path& path, int 
 Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
-  struct stat st {};
+  struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return fail(errno_error("cannot read", path, errno));
   if (S_ISDIR(st.st_mode)) return fail(errno_error("cannot read", path, EISDIR));
   if (static_cast<std::uint64_t>(st.st_size) > max_bytes)
@@ -133,7 +133,7 @@ Status remove_all(const std::filesystem::path& path) {
 }
 
 std::optional<std::uint64_t> free_disk_bytes(const std::filesystem::path& path) {
-  struct statvfs vfs {};
+  struct statvfs vfs{};
   if (::statvfs(path.c_str(), &vfs) != 0) return std::nullopt;
   return static_cast<std::uint64_t>(vfs.f_bavail) * vfs.f_frsize;
 }

@@ -23,8 +23,8 @@ Status write_file(const std::filesystem::path& path, std::string_view content, b
 Status make_folders(const std::filesystem::path& path);
 Status sync_file(const std::filesystem::path& path);
 Status sync_folder(const std::filesystem::path& path);
-// Writes `content` durably under a temporary name of `owner` and links it to `path`. True: this call
-// published it; false: the name existed already, nothing changed.
+// Writes `content` durably under a temporary name of `owner` and links it to `path`. True: this
+// call published it; false: the name existed already, nothing changed.
 Result<bool> publish_file(const std::filesystem::path& path, std::string_view content,
                           std::string_view owner);
 // Removes a file or a folder with all it holds; absent is fine.

@@ -23,9 +23,9 @@ using Status = Result<void>;
 }  // namespace polysome
 
 // Leaves the function with the error of a Result, else goes on.
-#define POLYSOME_TRY(expr)                                              \
-  do {                                                                  \
-    auto polysome_try_ = (expr);                                        \
+#define POLYSOME_TRY(expr)                                                        \
+  do {                                                                            \
+    auto polysome_try_ = (expr);                                                  \
     if (!polysome_try_) return std::unexpected(std::move(polysome_try_).error()); \
   } while (false)
 
@@ -34,7 +34,7 @@ using Status = Result<void>;
 // POLYSOME_ASSIGN(auto x, f()): x is the value of f(), or the function returns f()'s error.
 #define POLYSOME_ASSIGN(decl, expr) \
   POLYSOME_ASSIGN_IMPL(POLYSOME_CONCAT(polysome_result_, __LINE__), decl, expr)
-#define POLYSOME_ASSIGN_IMPL(tmp, decl, expr)                       \
-  auto tmp = (expr);                                                \
-  if (!tmp) return std::unexpected(std::move(tmp).error());         \
+#define POLYSOME_ASSIGN_IMPL(tmp, decl, expr)               \
+  auto tmp = (expr);                                        \
+  if (!tmp) return std::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)

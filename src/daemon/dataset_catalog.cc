@@ -114,7 +114,8 @@ bool DatasetCatalog::below_data_dir(const fs::path& real) const {
   if (any_path_) return true;
   for (const auto& dir : data_dirs_) {
     const fs::path root(dir);
-    const auto [mismatch, unused] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
+    const auto [mismatch, unused] =
+        std::mismatch(root.begin(), root.end(), real.begin(), real.end());
     if (mismatch == root.end()) return true;
   }
   return false;
@@ -129,8 +130,9 @@ Error DatasetCatalog::unknown(const std::string& id, const std::string& pointer)
   std::string where;
   for (const auto& dir : data_dirs_) where += (where.empty() ? "" : ", ") + dir;
   const auto close = nearest(id, names);
-  std::string message = fmt::format("no dataset \"{}\" in {} ({} dataset{}{}{})", id, where, names.size(),
-                                    names.size() == 1 ? "" : "s", names.empty() ? "" : ": ", some);
+  std::string message =
+      fmt::format("no dataset \"{}\" in {} ({} dataset{}{}{})", id, where, names.size(),
+                  names.size() == 1 ? "" : "s", names.empty() ? "" : ": ", some);
   if (close) message += fmt::format(". Did you mean \"{}\"?", *close);
   return Error(Code::kInvalid, message,
                "A file elsewhere: polysome load NAME PATH, or serve --data-dir DIR.")
@@ -153,7 +155,8 @@ Result<std::string> DatasetCatalog::resolve_path(const std::string& path,
     if (!below_data_dir(real)) {
       std::string where;
       for (const auto& dir : data_dirs_) where += (where.empty() ? "" : ", ") + dir;
-      return fail(Error(Code::kInvalid, fmt::format("{} is not below a data folder ({})", path, where),
+      return fail(Error(Code::kInvalid,
+                        fmt::format("{} is not below a data folder ({})", path, where),
                         "start the service with --data-dir for its folder")
                       .at(pointer));
     }
@@ -185,11 +188,13 @@ Result<DatasetRef> DatasetCatalog::at_top(const std::string& id, const std::stri
   return ref;
 }
 
-Result<DatasetRef> DatasetCatalog::resolve(const std::string& id, const std::string& pointer) const {
+Result<DatasetRef> DatasetCatalog::resolve(const std::string& id,
+                                           const std::string& pointer) const {
   if (const auto* known = loaded(id)) return known->ref;
   if (id.starts_with("job:")) {
     const auto slash = id.find('/');
-    const auto job = JobId::parse(std::string_view(id).substr(4, slash == std::string::npos ? slash : slash - 4));
+    const auto job = JobId::parse(
+        std::string_view(id).substr(4, slash == std::string::npos ? slash : slash - 4));
     if (!job)
       return fail(Error(Code::kInvalid, fmt::format("\"{}\" does not name a job's result", id),
                         "write job:<job_id> or job:<job_id>/<table>")

@@ -1,6 +1,6 @@
-// What a dataset_id stands for (contract.md, Datasets): a loaded name, a path below a data folder, a file
-// or folder name at the top of a data folder, or job:<id>[/table]. Looks at names only, never into files.
-// Loop thread.
+// What a dataset_id stands for (contract.md, Datasets): a loaded name, a path below a data folder,
+// a file or folder name at the top of a data folder, or job:<id>[/table]. Looks at names only,
+// never into files. Loop thread.
 #pragma once
 
 #include <filesystem>
@@ -26,8 +26,8 @@ class DatasetCatalog {
   // Errors: kInvalid naming the nearest known one, kConflict naming both candidates; `pointer` says
   // where in the request the name stands.
   Result<DatasetRef> resolve(const std::string& id, const std::string& pointer) const;
-  // A path, folder or glob given by a caller: absolute, or relative to a data folder; below one after
-  // resolving links.
+  // A path, folder or glob given by a caller: absolute, or relative to a data folder; below one
+  // after resolving links.
   Result<std::string> resolve_path(const std::string& path, const std::string& pointer) const;
 
   struct Entry {
@@ -52,7 +52,8 @@ class DatasetCatalog {
   std::map<std::string, StoredDataset> loaded_;
 };
 
-// csv, tsv, parquet, ndjson or json by the name's ending (compression endings ignored); empty: unknown.
+// csv, tsv, parquet, ndjson or json by the name's ending (compression endings ignored); empty:
+// unknown.
 std::string format_of_name(const std::string& file_name);
 // The name without the endings of format and compression.
 std::string stem_of_name(const std::string& file_name);

@@ -17,8 +17,9 @@ class Catalog : public testing::Test {
              std::to_string(reinterpret_cast<std::uintptr_t>(this)));
     fs::create_directories(root_ / "data/liver");
     fs::create_directories(root_ / "elsewhere");
-    for (const char* name : {"data/my_dataset.csv", "data/salmon.merged.gene_counts.tsv.gz", "data/two.csv",
-                             "data/two.parquet", "data/liver/counts.tsv", "elsewhere/secret.csv", "data/notes.pdf"})
+    for (const char* name :
+         {"data/my_dataset.csv", "data/salmon.merged.gene_counts.tsv.gz", "data/two.csv",
+          "data/two.parquet", "data/liver/counts.tsv", "elsewhere/secret.csv", "data/notes.pdf"})
       std::ofstream(root_ / name) << "a\n1\n";
     fs::create_symlink(root_ / "elsewhere/secret.csv", root_ / "data/link.csv");
   }
@@ -47,11 +48,13 @@ TEST_F(Catalog, PathsAndGlobsLieBelowADataFolder) {
 }
 
 TEST_F(Catalog, WhatLiesElsewhereIsRefusedAlsoThroughLinks) {
-  for (const std::string& id : {std::string("../elsewhere/secret.csv"), (root_ / "elsewhere/secret.csv").string(),
-                                std::string("link"), std::string("link.csv"), std::string("../elsewhere/*.csv")}) {
+  for (const std::string& id :
+       {std::string("../elsewhere/secret.csv"), (root_ / "elsewhere/secret.csv").string(),
+        std::string("link"), std::string("link.csv"), std::string("../elsewhere/*.csv")}) {
     const auto r = catalog().resolve(id, "/dataset_id");
     ASSERT_FALSE(r) << id;
-    EXPECT_NE(r.error().message.find("not below a data folder"), std::string::npos) << r.error().message;
+    EXPECT_NE(r.error().message.find("not below a data folder"), std::string::npos)
+        << r.error().message;
   }
 }
 
@@ -66,7 +69,8 @@ TEST_F(Catalog, TwoCandidatesAreNamedBoth) {
 TEST_F(Catalog, AMistypedNameGetsTheNearest) {
   const auto r = catalog().resolve("my_datset", "/dataset_id");
   ASSERT_FALSE(r);
-  EXPECT_NE(r.error().message.find("Did you mean \"my_dataset\"?"), std::string::npos) << r.error().message;
+  EXPECT_NE(r.error().message.find("Did you mean \"my_dataset\"?"), std::string::npos)
+      << r.error().message;
   EXPECT_EQ(r.error().errors.at(0).pointer, "/dataset_id");
 }
 

@@ -1,10 +1,9 @@
 #include "daemon/engine.h"
 
-#include <boost/asio/post.hpp>
-
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -97,7 +96,8 @@ void Engine::take(const Report& report) {
       report);
 }
 
-// A reader that finds an input lost says which task must be done again: "output lost: STAGE/INDEX: why".
+// A reader that finds an input lost says which task must be done again: "output lost: STAGE/INDEX:
+// why".
 void Engine::take_failure(const TaskFailure& failure) {
   const auto known = running_.extract(failure.attempt);
   constexpr std::string_view kLost = "output lost: ";
@@ -108,8 +108,8 @@ void Engine::take_failure(const TaskFailure& failure) {
     const auto view = core_->job(reader.job, mono_now());
     TaskRef lost{reader.job, 0, 0};
     if (view && slash != std::string::npos &&
-        std::from_chars(message.data() + slash + 1, message.data() + message.size(), lost.index).ec ==
-            std::errc()) {
+        std::from_chars(message.data() + slash + 1, message.data() + message.size(), lost.index)
+                .ec == std::errc()) {
       const auto stage = message.substr(kLost.size(), slash - kLost.size());
       const auto it = std::ranges::find(view->stages, stage, &StageState::name);
       if (it != view->stages.end()) {
@@ -311,17 +311,16 @@ void Engine::send_progress(ActiveJob& job, MonoTime now) {
   if (!view) return;
   refresh(job);
   ++job.state.version;
-  journal_.append(
-      "job.progress", job.spec.id, job.spec.user,
-      {{"progress", job.state.progress},
-       {"eta_seconds", job.state.eta_seconds ? Json(*job.state.eta_seconds) : Json()},
-       {"tasks_done", view->tasks_done},
-       {"tasks_total", view->tasks_total},
-       {"bytes_done", view->bytes_done},
-       {"bytes_total", view->bytes_total},
-       {"stage", view->current_stage},
-       {"message", fmt::format("{} of {} tasks", view->tasks_done, view->tasks_total)},
-       {"user", job.spec.user}});
+  journal_.append("job.progress", job.spec.id, job.spec.user,
+                  {{"progress", job.state.progress},
+                   {"eta_seconds", job.state.eta_seconds ? Json(*job.state.eta_seconds) : Json()},
+                   {"tasks_done", view->tasks_done},
+                   {"tasks_total", view->tasks_total},
+                   {"bytes_done", view->bytes_done},
+                   {"bytes_total", view->bytes_total},
+                   {"stage", view->current_stage},
+                   {"message", fmt::format("{} of {} tasks", view->tasks_done, view->tasks_total)},
+                   {"user", job.spec.user}});
   if (now - job.stored_progress >= kStoreProgressEveryMs) {
     job.stored_progress = now;
     store_.update_job(job.spec.id, job.state, {});
@@ -367,7 +366,8 @@ void Engine::end_job(const core::JobEnded& c) {
   store_.flush([this, id = c.job, end = std::move(end)](const Status& status) {
     const auto found = active_.find(id);
     if (found == active_.end()) return;
-    if (!status) log::error("the end of job {} could not be stored: {}", id.text(), status.error().message);
+    if (!status)
+      log::error("the end of job {} could not be stored: {}", id.text(), status.error().message);
     found->second.state = end;
     finish_end(id);
   });
@@ -420,7 +420,8 @@ void Engine::remove_intermediates(const JobSpec& spec, const JobState& state) {
     if (!keep.contains(e.path().string())) gone.push_back(e.path());
   if (keep.empty()) gone = {folder};
   for (const auto& path : gone)
-    if (const auto removed = polysome::remove_all(path); !removed) log::warning("{}", removed.error().message);
+    if (const auto removed = polysome::remove_all(path); !removed)
+      log::warning("{}", removed.error().message);
 }
 
 void Engine::schedule_tick() {

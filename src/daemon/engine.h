@@ -1,10 +1,10 @@
-// The wiring: turns requests and reports into core events, carries out the core's commands, and answers
-// the API. Owns the core, the journal and what is known of unfinished jobs; store, executor and data
-// service are given. One event loop, one thread; holds no lock and does no blocking work beyond small
-// files of its own.
+// The wiring: turns requests and reports into core events, carries out the core's commands, and
+// answers the API. Owns the core, the journal and what is known of unfinished jobs; store, executor
+// and data service are given. One event loop, one thread; holds no lock and does no blocking work
+// beyond small files of its own.
 //
-// Invariants: a submit, cancel or end is committed before anybody is told; every command of the core is
-// carried out in order; a job leaves `active_` only after its end is committed.
+// Invariants: a submit, cancel or end is committed before anybody is told; every command of the
+// core is carried out in order; a job leaves `active_` only after its end is committed.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -29,11 +29,11 @@
 namespace polysome {
 
 struct EngineConfig {
-  std::string work_dir;     // task outputs: WORK/<job>/<stage>/…
+  std::string work_dir;  // task outputs: WORK/<job>/<stage>/…
   std::string state_dir;
   std::vector<std::string> output_roots;
   std::vector<std::string> read_roots;  // data folders; empty: whatever may be read (polysome run)
-  ClusterSpec cluster;      // defaults of cluster/start
+  ClusterSpec cluster;                  // defaults of cluster/start
   std::string backend = "local";
   SubmitDefaults submit;
   std::int64_t retry_delay_ms = 5000;
@@ -48,8 +48,9 @@ class Engine final : public api::Backend {
          DatasetCatalog datasets, const ExecutorFactory& executor, DataService& data);
   ~Engine() override;
 
-  // Raises the epoch, brings back unfinished jobs and the stored cluster. Once, before anything else.
-  // cluster_given: the flags' cluster wins over the stored one. Answers with lines for people.
+  // Raises the epoch, brings back unfinished jobs and the stored cluster. Once, before anything
+  // else. cluster_given: the flags' cluster wins over the stored one. Answers with lines for
+  // people.
   Result<std::vector<std::string>> start(bool cluster_given, bool autostart);
   // Stops the workers without touching the wanted cluster; jobs go on at the next start.
   void shut_down();
@@ -73,7 +74,8 @@ class Engine final : public api::Backend {
   Result<Json> job_status(const JobId& id) override;
   void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
                 api::Reply<Json> reply) override;
-  void cancel(const JobId& id, const std::string& reason, bool force, api::Reply<Json> reply) override;
+  void cancel(const JobId& id, const std::string& reason, bool force,
+              api::Reply<Json> reply) override;
   Result<Json> list_jobs(const api::ListQuery& query) override;
   Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override;
   void job_result(const JobId& id, const api::ResultQuery& query,
@@ -109,12 +111,12 @@ class Engine final : public api::Backend {
   };
   struct ActiveJob {
     JobSpec spec;
-    JobState state;             // as last shown
+    JobState state;  // as last shown
     std::uint64_t sequence = 0;
     MonoTime told_progress = 0;  // when a job.progress event was last made
     MonoTime stored_progress = 0;
     bool progress_due = false;
-    bool ending = false;        // its end is being committed
+    bool ending = false;  // its end is being committed
     std::list<Waiter> waiters;
   };
   // A submit whose commit is under way, found by its idempotency key.
@@ -176,8 +178,9 @@ class Engine final : public api::Backend {
   std::unordered_map<AttemptId, TaskRef> running_;  // attempts handed out and not heard the end of
   std::deque<core::Event> events_;
   bool handling_ = false;
-  std::unordered_map<JobId, std::vector<StoredTaskRange>> finished_;  // of this step, to be recorded
-  std::unordered_map<std::string, PendingKey> keys_;                  // "user\nkey"
+  std::unordered_map<JobId, std::vector<StoredTaskRange>>
+      finished_;                                      // of this step, to be recorded
+  std::unordered_map<std::string, PendingKey> keys_;  // "user\nkey"
   std::uint64_t next_sequence_ = 1;
   std::uint64_t next_waiter_ = 1;
   boost::asio::steady_timer tick_timer_;

@@ -37,13 +37,16 @@ Result<ClusterSpec> Engine::read_cluster(const Json& body) {
   if (const auto backend = r.text("backend"); backend && *backend != "local") {
     static const std::vector<std::string> kBackends{"local"};
     r.refuse("backend", Code::kInvalid,
-             fmt::format("backend \"{}\" is not available{}", *backend, did_you_mean(*backend, kBackends)),
+             fmt::format("backend \"{}\" is not available{}", *backend,
+                         did_you_mean(*backend, kBackends)),
              "this version runs worker processes on this machine: \"local\"");
   }
   if (r.raw("scheduler_address") != nullptr)
-    r.refuse("scheduler_address", Code::kInvalid, "a scheduler address goes with backend \"dask\", which this version does not have");
+    r.refuse("scheduler_address", Code::kInvalid,
+             "a scheduler address goes with backend \"dask\", which this version does not have");
   if (r.raw("autoscale") != nullptr)
-    r.refuse("autoscale", Code::kInvalid, "this version does not scale by itself", "POST cluster/scale");
+    r.refuse("autoscale", Code::kInvalid, "this version does not scale by itself",
+             "POST cluster/scale");
   POLYSOME_TRY(r.finish());
   return spec;
 }
@@ -63,8 +66,9 @@ void Engine::cluster_start(const Json& body, double wait_seconds, api::Reply<Jso
   if (!spec) return reply(fail(spec.error()));
   const auto now = core_->cluster();
   if (now.status == "starting" || now.status == "running") {
-    const bool asks = body.is_object() && (body.contains("n_workers") || body.contains("threads_per_worker") ||
-                                           body.contains("memory_limit"));
+    const bool asks =
+        body.is_object() && (body.contains("n_workers") || body.contains("threads_per_worker") ||
+                             body.contains("memory_limit"));
     ClusterSpec wanted = now.spec;
     if (asks) {
       if (body.contains("n_workers")) wanted.n_workers = spec->n_workers;
@@ -72,20 +76,22 @@ void Engine::cluster_start(const Json& body, double wait_seconds, api::Reply<Jso
       if (body.contains("memory_limit")) wanted.memory_limit = spec->memory_limit;
     }
     if (wanted != now.spec)
-      return reply(fail(
-          Code::kConflict,
-          fmt::format("the cluster is {} with {} workers x {} threads, {} each", now.status,
-                      now.spec.n_workers, now.spec.threads_per_worker, format_bytes(now.spec.memory_limit)),
-          "change the number of workers: POST cluster/scale {\"n_workers\": N}; anything else: stop it, then "
-          "start it again"));
+      return reply(fail(Code::kConflict,
+                        fmt::format("the cluster is {} with {} workers x {} threads, {} each",
+                                    now.status, now.spec.n_workers, now.spec.threads_per_worker,
+                                    format_bytes(now.spec.memory_limit)),
+                        "change the number of workers: POST cluster/scale {\"n_workers\": N}; "
+                        "anything else: stop it, then "
+                        "start it again"));
     return when_settled(wait_seconds, std::move(reply));
   }
   config_.cluster = *spec;
   cluster_wanted_ = "running";
   store_cluster();
   handle(core::ClusterStarted{*spec});
-  journal_.append("cluster.started", std::nullopt, "",
-                  {{"n_workers", spec->n_workers}, {"threads_per_worker", spec->threads_per_worker}});
+  journal_.append(
+      "cluster.started", std::nullopt, "",
+      {{"n_workers", spec->n_workers}, {"threads_per_worker", spec->threads_per_worker}});
   when_settled(wait_seconds, std::move(reply));
 }
 
@@ -100,12 +106,15 @@ void Engine::cluster_stop(bool force, double wait_seconds, api::Reply<Json> repl
 void Engine::cluster_scale(int n_workers, double wait_seconds, api::Reply<Json> reply) {
   const auto now = core_->cluster();
   if (now.status != "running" && now.status != "starting")
-    return reply(fail(Code::kConflict, fmt::format("the cluster is {}; only a running one can be scaled", now.status),
-                      fmt::format("POST cluster/start {{\"n_workers\": {}}}", n_workers)));
+    return reply(
+        fail(Code::kConflict,
+             fmt::format("the cluster is {}; only a running one can be scaled", now.status),
+             fmt::format("POST cluster/start {{\"n_workers\": {}}}", n_workers)));
   config_.cluster.n_workers = n_workers;
   store_cluster();
   handle(core::ClusterScaled{n_workers});
-  journal_.append("cluster.scaled", std::nullopt, "", {{"n_workers", n_workers}, {"before", now.spec.n_workers}});
+  journal_.append("cluster.scaled", std::nullopt, "",
+                  {{"n_workers", n_workers}, {"before", now.spec.n_workers}});
   when_settled(wait_seconds, std::move(reply));
 }
 
@@ -167,25 +176,26 @@ Json Engine::cluster_status() {
                        {"excluded_until", nullptr},
                        {"started_at", format_time(wall_now() - (now - w.started))}});
   const ClusterSpec& spec = wanted ? view.spec : config_.cluster;
-  Json out = {{"status", view.status},
-              {"backend", config_.backend},
-              {"n_workers", view.workers.size()},
-              {"target_workers", wanted ? view.spec.n_workers : 0},
-              {"threads_per_worker", spec.threads_per_worker},
-              {"memory_limit", format_bytes(spec.memory_limit)},
-              {"memory_limit_bytes", spec.memory_limit},
-              {"total_cores", view.total_cores},
-              {"used_cores", view.used_cores},
-              {"total_memory", format_bytes(view.total_memory)},
-              {"total_memory_bytes", view.total_memory},
-              {"used_memory", format_bytes(view.used_memory)},
-              {"used_memory_bytes", view.used_memory},
-              {"active_tasks", view.active_tasks},
-              {"queued_tasks", view.queued_tasks},
-              {"overcommitted", view.total_cores > static_cast<int>(std::thread::hardware_concurrency())},
-              {"dashboard_url", config_.dashboard_port > 0
-                                    ? Json(fmt::format("http://localhost:{}/", config_.dashboard_port))
-                                    : Json()}};
+  Json out = {
+      {"status", view.status},
+      {"backend", config_.backend},
+      {"n_workers", view.workers.size()},
+      {"target_workers", wanted ? view.spec.n_workers : 0},
+      {"threads_per_worker", spec.threads_per_worker},
+      {"memory_limit", format_bytes(spec.memory_limit)},
+      {"memory_limit_bytes", spec.memory_limit},
+      {"total_cores", view.total_cores},
+      {"used_cores", view.used_cores},
+      {"total_memory", format_bytes(view.total_memory)},
+      {"total_memory_bytes", view.total_memory},
+      {"used_memory", format_bytes(view.used_memory)},
+      {"used_memory_bytes", view.used_memory},
+      {"active_tasks", view.active_tasks},
+      {"queued_tasks", view.queued_tasks},
+      {"overcommitted", view.total_cores > static_cast<int>(std::thread::hardware_concurrency())},
+      {"dashboard_url", config_.dashboard_port > 0
+                            ? Json(fmt::format("http://localhost:{}/", config_.dashboard_port))
+                            : Json()}};
   out["workers"] = std::move(workers);
   return out;
 }
@@ -197,8 +207,9 @@ Json Engine::worker_status(const std::string& id, Status* status) {
     if (w["id"] == id) return w;
     known.push_back(w["id"]);
   }
-  *status = fail(Code::kNotFound, fmt::format("there is no worker \"{}\"{}", id, did_you_mean(id, known)),
-                 "GET cluster/status lists them");
+  *status =
+      fail(Code::kNotFound, fmt::format("there is no worker \"{}\"{}", id, did_you_mean(id, known)),
+           "GET cluster/status lists them");
   return {};
 }
 
@@ -214,7 +225,9 @@ Json Engine::metrics_fields() {
           {"active_tasks", view.active_tasks},
           {"queued_tasks", view.queued_tasks},
           {"metrics_data",
-           {{"status", view.status}, {"pending_jobs", core_->pending_jobs()}, {"running_jobs", core_->running_jobs()}}}};
+           {{"status", view.status},
+            {"pending_jobs", core_->pending_jobs()},
+            {"running_jobs", core_->running_jobs()}}}};
 }
 
 // A row every ten seconds while there is a cluster or work.
@@ -228,7 +241,8 @@ void Engine::note_metrics() {
   });
 }
 
-Result<Json> Engine::cluster_metrics(std::optional<WallTime> since, std::optional<double> step_seconds) {
+Result<Json> Engine::cluster_metrics(std::optional<WallTime> since,
+                                     std::optional<double> step_seconds) {
   const auto newest = store_.newest_metrics();
   Json out = {{"id", newest ? Json(newest->id) : Json()}, {"timestamp", format_time(wall_now())}};
   out.update(metrics_fields());
@@ -261,7 +275,9 @@ Json Engine::health(int* http_status) {
           {"version", POLYSOME_VERSION},
           {"uptime_seconds", static_cast<double>(mono_now() - started_at_) / 1000},
           {"checks",
-           {{"store", {{"status", trouble ? "unhealthy" : "healthy"}, {"detail", trouble ? Json(trouble->message) : Json()}}},
+           {{"store",
+             {{"status", trouble ? "unhealthy" : "healthy"},
+              {"detail", trouble ? Json(trouble->message) : Json()}}},
             {"cluster",
              {{"status", workers_missing ? "degraded" : "healthy"},
               {"detail", fmt::format("{}, {} of {} workers", cluster.status, cluster.workers.size(),

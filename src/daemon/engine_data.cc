@@ -39,9 +39,11 @@ Result<std::string> read_format(ObjectReader& r) {
   if (!format) return std::string();
   for (const auto& f : kFormats)
     if (f == *format) return f;
-  return fail(Error(Code::kInvalid, fmt::format("format \"{}\" is not known{}", *format, did_you_mean(*format, kFormats)),
-                    "one of csv, tsv, parquet, ndjson, json")
-                  .at("/format"));
+  return fail(
+      Error(Code::kInvalid,
+            fmt::format("format \"{}\" is not known{}", *format, did_you_mean(*format, kFormats)),
+            "one of csv, tsv, parquet, ndjson, json")
+          .at("/format"));
 }
 
 }  // namespace
@@ -57,12 +59,17 @@ void Engine::data_load(const Json& body, api::Reply<Json> reply) {
   if (auto ok = r.finish(); !ok) return reply(fail(ok.error()));
   if (!layout) return reply(fail(layout.error()));
   if (!format) return reply(fail(format.error()));
-  if (!id) return reply(fail(Error(Code::kInvalid, "dataset_id is missing: the name to load it under").at("/dataset_id")));
+  if (!id)
+    return reply(fail(Error(Code::kInvalid, "dataset_id is missing: the name to load it under")
+                          .at("/dataset_id")));
   if (!source)
-    return reply(fail(Error(Code::kInvalid, "source is missing: a path, folder or glob below a data folder").at("/source")));
+    return reply(
+        fail(Error(Code::kInvalid, "source is missing: a path, folder or glob below a data folder")
+                 .at("/source")));
   if (auto ok = good_name(*id); !ok) return reply(fail(ok.error()));
   if (is_database(*source))
-    return reply(fail(Error(Code::kInvalid, fmt::format("{}: this version reads files, not databases", *source),
+    return reply(fail(Error(Code::kInvalid,
+                            fmt::format("{}: this version reads files, not databases", *source),
                             "export the table as Parquet or CSV below a data folder and load that")
                           .at("/source")));
   auto path = datasets_.resolve_path(*source, "/source");
@@ -76,39 +83,46 @@ void Engine::data_load(const Json& body, api::Reply<Json> reply) {
   dataset.ref.layout = std::move(*layout);
   if (const auto* known = datasets_.loaded(*id); known != nullptr && !replace) {
     if (known->ref.to_json() == dataset.ref.to_json()) return reply(known->record);
-    return reply(fail(Code::kConflict, fmt::format("dataset \"{}\" is loaded already, from {}", *id, known->ref.source),
-                      "give \"replace\": true, or another name"));
+    return reply(
+        fail(Code::kConflict,
+             fmt::format("dataset \"{}\" is loaded already, from {}", *id, known->ref.source),
+             "give \"replace\": true, or another name"));
   }
   Json request = {{"dataset", dataset.ref.to_json()}, {"read_roots", config_.read_roots}};
-  data_.request("inspect", std::move(request), [this, dataset, columns, reply = std::move(reply)](Result<Json> seen) mutable {
-    if (!seen) return reply(fail(std::move(seen.error()).at("/source")));
-    if (columns) {
-      std::vector<std::string> names;
-      for (const auto& c : (*seen)["columns"]) names.push_back(c.value("name", ""));
-      for (const auto& wanted : *columns)
-        if (std::ranges::find(names, wanted) == names.end())
-          return reply(fail(Error(Code::kInvalid, fmt::format("column \"{}\" is not in {}{}", wanted, dataset.ref.source,
-                                                              did_you_mean(wanted, names)))
-                                .at("/columns")));
-      // Only these are offered to jobs and shown.
-      dataset.ref.layout["columns"] = *columns;
-      Json kept = Json::array();
-      for (const auto& wanted : *columns)
-        for (const auto& c : (*seen)["columns"])
-          if (c.value("name", "") == wanted) kept.push_back(c);
-      (*seen)["columns"] = std::move(kept);
-    }
-    dataset.record = {{"dataset_id", dataset.id}, {"source", dataset.ref.source}};
-    dataset.record.update(*seen);
-    dataset.record["created_at"] = format_time(dataset.created_at);
-    dataset.record["loaded"] = true;
-    store_.put_dataset(dataset, [this, dataset, reply = std::move(reply)](const Status& status) {
-      if (!status) return reply(fail(status.error()));
-      datasets_.add_loaded(dataset);
-      journal_.append("dataset.loaded", std::nullopt, "", {{"dataset_id", dataset.id}, {"source", dataset.ref.source}});
-      reply(dataset.record);
-    });
-  });
+  data_.request(
+      "inspect", std::move(request),
+      [this, dataset, columns, reply = std::move(reply)](Result<Json> seen) mutable {
+        if (!seen) return reply(fail(std::move(seen.error()).at("/source")));
+        if (columns) {
+          std::vector<std::string> names;
+          for (const auto& c : (*seen)["columns"]) names.push_back(c.value("name", ""));
+          for (const auto& wanted : *columns)
+            if (std::ranges::find(names, wanted) == names.end())
+              return reply(fail(Error(Code::kInvalid,
+                                      fmt::format("column \"{}\" is not in {}{}", wanted,
+                                                  dataset.ref.source, did_you_mean(wanted, names)))
+                                    .at("/columns")));
+          // Only these are offered to jobs and shown.
+          dataset.ref.layout["columns"] = *columns;
+          Json kept = Json::array();
+          for (const auto& wanted : *columns)
+            for (const auto& c : (*seen)["columns"])
+              if (c.value("name", "") == wanted) kept.push_back(c);
+          (*seen)["columns"] = std::move(kept);
+        }
+        dataset.record = {{"dataset_id", dataset.id}, {"source", dataset.ref.source}};
+        dataset.record.update(*seen);
+        dataset.record["created_at"] = format_time(dataset.created_at);
+        dataset.record["loaded"] = true;
+        store_.put_dataset(
+            dataset, [this, dataset, reply = std::move(reply)](const Status& status) {
+              if (!status) return reply(fail(status.error()));
+              datasets_.add_loaded(dataset);
+              journal_.append("dataset.loaded", std::nullopt, "",
+                              {{"dataset_id", dataset.id}, {"source", dataset.ref.source}});
+              reply(dataset.record);
+            });
+      });
 }
 
 void Engine::data_partition(const Json& body, api::Reply<Json> reply) {
@@ -123,7 +137,8 @@ void Engine::data_partition(const Json& body, api::Reply<Json> reply) {
   auto format = read_format(r);
   if (id.has_value() == path.has_value())
     r.refuse("dataset_id", Code::kInvalid, "give exactly one of dataset_id and path");
-  if (size && *size == 0) r.refuse("partition_size", Code::kInvalid, "partition_size must be at least 1 byte");
+  if (size && *size == 0)
+    r.refuse("partition_size", Code::kInvalid, "partition_size must be at least 1 byte");
   std::uint64_t offset = 0;
   if (offset_token) {
     try {
@@ -163,12 +178,13 @@ void Engine::data_partition(const Json& body, api::Reply<Json> reply) {
                   {"offset", offset},
                   {"limit", limit}};
   if (n_workers) request["n_workers"] = *n_workers;
-  data_.request("partition", std::move(request), [ref, reply = std::move(reply)](Result<Json> answer) {
-    if (!answer) return reply(fail(answer.error()));
-    Json out = {{"dataset_id", ref.id}};
-    out.update(*answer);
-    reply(std::move(out));
-  });
+  data_.request("partition", std::move(request),
+                [ref, reply = std::move(reply)](Result<Json> answer) {
+                  if (!answer) return reply(fail(answer.error()));
+                  Json out = {{"dataset_id", ref.id}};
+                  out.update(*answer);
+                  reply(std::move(out));
+                });
 }
 
 void Engine::add_files(const std::string& id, const std::vector<std::string>& files) {
@@ -216,8 +232,10 @@ void Engine::forget_dataset(const std::string& id, api::Reply<Json> reply) {
   if (datasets_.loaded(id) == nullptr) {
     const auto there = datasets_.resolve(id, "");
     if (there)
-      return reply(fail(Code::kConflict, fmt::format("\"{}\" is a file below a data folder; such files are never deleted", id),
-                        "only loaded names can be forgotten"));
+      return reply(fail(
+          Code::kConflict,
+          fmt::format("\"{}\" is a file below a data folder; such files are never deleted", id),
+          "only loaded names can be forgotten"));
     Error e = there.error();
     e.code = Code::kNotFound;
     e.errors.clear();

@@ -32,7 +32,8 @@ core::JobSubmitted submitted(const JobSpec& spec, std::uint64_t sequence) {
 const Json* table_of(const Json& result, const std::string& name) {
   if (!result.is_object() || !result.contains("tables")) return nullptr;
   for (const auto& t : result["tables"])
-    if (name.empty() ? t.value("name", "") == result.value("table", "") : t.value("name", "") == name)
+    if (name.empty() ? t.value("name", "") == result.value("table", "")
+                     : t.value("name", "") == name)
       return &t;
   if (name.empty() && !result["tables"].empty()) return &result["tables"].front();
   return nullptr;
@@ -48,8 +49,9 @@ std::vector<std::string> table_names(const Json& result) {
 }  // namespace
 
 Error Engine::no_such_job(const JobId& id) {
-  const auto known = recent_job_ids(1000);
-  Error e(Code::kNotFound, fmt::format("there is no job {}{}", id.text(), did_you_mean(id.text(), known)),
+  const auto known = recent_job_ids(200);
+  Error e(Code::kNotFound,
+          fmt::format("there is no job {}{}", id.text(), did_you_mean(id.text(), known)),
           "GET jobs/list, or polysome list, shows the jobs there are");
   return e;
 }
@@ -74,23 +76,29 @@ std::vector<std::string> Engine::recent_job_ids(std::size_t most) {
 
 // Requests no cluster of this shape could ever serve are refused at once.
 Status Engine::check_limits(const JobLimits& limits) const {
-  const ClusterSpec& cluster = core_->cluster().status == "stopped" ? config_.cluster : core_->cluster().spec;
+  const ClusterSpec& cluster =
+      core_->cluster().status == "stopped" ? config_.cluster : core_->cluster().spec;
   if (limits.memory_per_worker && *limits.memory_per_worker > cluster.memory_limit)
-    return fail(Error(Code::kInvalid,
-                      fmt::format("memory_per_worker {} is more than any worker has: the largest possible is {}",
-                                  format_bytes(*limits.memory_per_worker), format_bytes(cluster.memory_limit)),
-                      "ask for less, or start the cluster with a larger memory_limit")
-                    .at("/memory_per_worker"));
+    return fail(
+        Error(Code::kInvalid,
+              fmt::format(
+                  "memory_per_worker {} is more than any worker has: the largest possible is {}",
+                  format_bytes(*limits.memory_per_worker), format_bytes(cluster.memory_limit)),
+              "ask for less, or start the cluster with a larger memory_limit")
+            .at("/memory_per_worker"));
   if (limits.max_memory && *limits.max_memory < kSmallestTask)
-    return fail(Error(Code::kInvalid,
-                      fmt::format("max_memory_gb {} is below the smallest possible task, {} GB",
-                                  static_cast<double>(*limits.max_memory) / 1e9, kSmallestTask / 1e9))
-                    .at("/max_memory_gb"));
-  if (limits.max_memory && limits.memory_per_worker && *limits.max_memory < *limits.memory_per_worker)
-    return fail(Error(Code::kInvalid,
-                      fmt::format("max_memory_gb is below memory_per_worker {}: no task could ever start",
-                                  format_bytes(*limits.memory_per_worker)))
-                    .at("/max_memory_gb"));
+    return fail(
+        Error(Code::kInvalid,
+              fmt::format("max_memory_gb {} is below the smallest possible task, {} GB",
+                          static_cast<double>(*limits.max_memory) / 1e9, kSmallestTask / 1e9))
+            .at("/max_memory_gb"));
+  if (limits.max_memory && limits.memory_per_worker &&
+      *limits.max_memory < *limits.memory_per_worker)
+    return fail(
+        Error(Code::kInvalid,
+              fmt::format("max_memory_gb is below memory_per_worker {}: no task could ever start",
+                          format_bytes(*limits.memory_per_worker)))
+            .at("/max_memory_gb"));
   return {};
 }
 
@@ -105,21 +113,24 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
     if (ref.source.starts_with("job:")) {
       const auto id = JobId::parse(std::string_view(ref.source).substr(4, 36));
       if (!id || (!active_.contains(*id) && !store_.job(*id)))
-        return fail(Error(Code::kInvalid, fmt::format("\"{}\": there is no such job", ref.id)).at(pointer));
-      if (std::ranges::find(spec.depends_on, *id) == spec.depends_on.end()) spec.depends_on.push_back(*id);
+        return fail(
+            Error(Code::kInvalid, fmt::format("\"{}\": there is no such job", ref.id)).at(pointer));
+      if (std::ranges::find(spec.depends_on, *id) == spec.depends_on.end())
+        spec.depends_on.push_back(*id);
     }
     ref.layout.update(request.layout);
     spec.datasets.push_back(std::move(ref));
   }
   for (std::size_t i = 0; i < spec.depends_on.size(); ++i)
     if (!active_.contains(spec.depends_on[i]) && !store_.job(spec.depends_on[i]))
-      return fail(Error(Code::kInvalid,
-                        fmt::format("depends_on names job {}, which there is not", spec.depends_on[i].text()))
+      return fail(Error(Code::kInvalid, fmt::format("depends_on names job {}, which there is not",
+                                                    spec.depends_on[i].text()))
                       .at(fmt::format("/depends_on/{}", i)));
   std::array<std::uint8_t, 10> random{};
   for (auto& byte : random) byte = static_cast<std::uint8_t>(random_());
   spec.created_at = wall_now();
-  // Ids sort by time of submission also within one millisecond: the sequence stands in the 12 bits after it.
+  // Ids sort by time of submission also within one millisecond: the sequence stands in the 12 bits
+  // after it.
   random[0] = static_cast<std::uint8_t>(next_sequence_ >> 8);
   random[1] = static_cast<std::uint8_t>(next_sequence_);
   spec.id = JobId::make(spec.created_at, random);
@@ -145,7 +156,8 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
                     api::Reply<api::SubmitAnswer> reply) {
   const std::string key = request.idempotency_key;
   const auto other_body = [&] {
-    return Error(Code::kInvalid, fmt::format("Idempotency-Key \"{}\" was used with another body", key),
+    return Error(Code::kInvalid,
+                 fmt::format("Idempotency-Key \"{}\" was used with another body", key),
                  "use a new key for a new request");
   };
   std::string slot;
@@ -179,32 +191,37 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
   ActiveJob& active = active_[id];
   active.spec = job.spec;
   active.sequence = job.sequence;
-  store_.insert_job(job, key, body_hash, [this, id, slot, reply = std::move(reply)](const Status& status) {
-    std::vector<api::Reply<api::SubmitAnswer>> replies;
-    if (!slot.empty()) {
-      replies = std::move(keys_[slot].replies);
-      keys_.erase(slot);
-    }
-    if (!status) {
-      active_.erase(id);
-      reply(fail(status.error()));
-      for (auto& r : replies) r(fail(status.error()));
-      return;
-    }
-    ActiveJob& known = active_.at(id);
-    journal_.append("job.status", id, known.spec.user,
-                    {{"status", "pending"}, {"phase", "waiting"}, {"progress", 0.0}, {"user", known.spec.user}});
-    for (const auto& d : known.spec.depends_on)
-      if (const auto ended = store_.job(d); ended && is_final(ended->state.status) && !active_.contains(d))
-        handle(core::DependencyKnown{d, ended->state.status});
-    const JobSpec spec = known.spec;
-    handle(submitted(spec, known.sequence));
-    const auto it = active_.find(id);
-    const api::SubmitAnswer answer{submit_body(spec, it != active_.end() ? it->second.state : JobState{}), id,
-                                   false};
-    reply(answer);
-    for (auto& r : replies) r(api::SubmitAnswer{answer.body, id, true});
-  });
+  store_.insert_job(
+      job, key, body_hash, [this, id, slot, reply = std::move(reply)](const Status& status) {
+        std::vector<api::Reply<api::SubmitAnswer>> replies;
+        if (!slot.empty()) {
+          replies = std::move(keys_[slot].replies);
+          keys_.erase(slot);
+        }
+        if (!status) {
+          active_.erase(id);
+          reply(fail(status.error()));
+          for (auto& r : replies) r(fail(status.error()));
+          return;
+        }
+        ActiveJob& known = active_.at(id);
+        journal_.append("job.status", id, known.spec.user,
+                        {{"status", "pending"},
+                         {"phase", "waiting"},
+                         {"progress", 0.0},
+                         {"user", known.spec.user}});
+        for (const auto& d : known.spec.depends_on)
+          if (const auto ended = store_.job(d);
+              ended && is_final(ended->state.status) && !active_.contains(d))
+            handle(core::DependencyKnown{d, ended->state.status});
+        const JobSpec spec = known.spec;
+        handle(submitted(spec, known.sequence));
+        const auto it = active_.find(id);
+        const api::SubmitAnswer answer{
+            submit_body(spec, it != active_.end() ? it->second.state : JobState{}), id, false};
+        reply(answer);
+        for (auto& r : replies) r(api::SubmitAnswer{answer.body, id, true});
+      });
 }
 
 Result<Json> Engine::job_status(const JobId& id) {
@@ -225,7 +242,8 @@ void Engine::wait_job(const JobId& id, double seconds, std::optional<std::uint64
   const auto job = find(id);
   if (!job) return reply(fail(job.error()));
   const auto it = active_.find(id);
-  const bool now = is_final(job->state.status) || (after && job->state.version > *after) || seconds <= 0;
+  const bool now =
+      is_final(job->state.status) || (after && job->state.version > *after) || seconds <= 0;
   if (it == active_.end() || now) return reply(status_json(job->spec, job->state));
   Waiter& waiter = it->second.waiters.emplace_back();
   waiter.id = next_waiter_++;
@@ -247,13 +265,15 @@ void Engine::wait_job(const JobId& id, double seconds, std::optional<std::uint64
   });
 }
 
-void Engine::cancel(const JobId& id, const std::string& reason, bool force, api::Reply<Json> reply) {
+void Engine::cancel(const JobId& id, const std::string& reason, bool force,
+                    api::Reply<Json> reply) {
   (void)force;  // both stop the work within a second; a task that does not listen loses its process
   const auto job = find(id);
   if (!job) return reply(fail(job.error()));
   if (job->state.status == JobStatus::kCancelled) return reply(status_json(job->spec, job->state));
   if (is_final(job->state.status) || (active_.contains(id) && active_.at(id).ending)) {
-    const auto status = is_final(job->state.status) ? name(job->state.status) : std::string_view("ending");
+    const auto status =
+        is_final(job->state.status) ? name(job->state.status) : std::string_view("ending");
     return reply(fail(Code::kConflict, fmt::format("job {} is {} already", id.text(), status)));
   }
   handle(core::CancelRequested{id, reason});
@@ -276,7 +296,8 @@ Result<Json> Engine::list_jobs(const api::ListQuery& query) {
   if (!query.page_token.empty()) {
     filter.before = JobId::parse(query.page_token);
     if (!filter.before)
-      return fail(Code::kMalformed, "page_token is not one of ours", "take next_page_token of the page before");
+      return fail(Code::kMalformed, "page_token is not one of ours",
+                  "take next_page_token of the page before");
   }
   auto [jobs, total] = store_.list_jobs(filter);
   Json out = {{"jobs", Json::array()}, {"total", total}, {"next_page_token", nullptr}};
@@ -285,7 +306,8 @@ Result<Json> Engine::list_jobs(const api::ListQuery& query) {
     out["next_page_token"] = jobs.back().spec.id.text();
   }
   for (auto& job : jobs) {
-    if (const auto it = active_.find(job.spec.id); it != active_.end()) job.state = it->second.state;
+    if (const auto it = active_.find(job.spec.id); it != active_.end())
+      job.state = it->second.state;
     out["jobs"].push_back(status_json(job.spec, job.state, query.full));
   }
   return out;
@@ -327,7 +349,8 @@ Result<Json> Engine::job_tasks(const JobId& id, std::uint32_t offset, std::uint3
 Result<std::vector<std::string>> Engine::result_files(const std::string& dataset_id) {
   const auto slash = dataset_id.find('/');
   const auto id = JobId::parse(std::string_view(dataset_id).substr(4, 36));
-  if (!id) return fail(Code::kUserData, fmt::format("\"{}\" does not name a job's result", dataset_id));
+  if (!id)
+    return fail(Code::kUserData, fmt::format("\"{}\" does not name a job's result", dataset_id));
   POLYSOME_ASSIGN(const StoredJob job, find(*id));
   const std::string table = slash == std::string::npos ? "" : dataset_id.substr(slash + 1);
   const Json* found = table_of(job.state.result, table);
@@ -339,28 +362,32 @@ Result<std::vector<std::string>> Engine::result_files(const std::string& dataset
   return files;
 }
 
-void Engine::job_result(const JobId& id, const api::ResultQuery& query, api::Reply<api::Download> reply) {
+void Engine::job_result(const JobId& id, const api::ResultQuery& query,
+                        api::Reply<api::Download> reply) {
   const auto job = find(id);
   if (!job) return reply(fail(job.error()));
   if (job->state.status != JobStatus::kCompleted) {
-    Error e(Code::kConflict, fmt::format("job {} is {}; its result is there when it is completed", id.text(),
-                                         name(job->state.status)));
-    e.hint = is_final(job->state.status) ? "its status says why" : "GET jobs/{id}/status?wait=30 waits for it";
+    Error e(Code::kConflict, fmt::format("job {} is {}; its result is there when it is completed",
+                                         id.text(), name(job->state.status)));
+    e.hint = is_final(job->state.status) ? "its status says why"
+                                         : "GET jobs/{id}/status?wait=30 waits for it";
     return reply(fail(std::move(e)));
   }
   const Json* table = table_of(job->state.result, query.table);
   if (table == nullptr) {
     const auto names = table_names(job->state.result);
-    return reply(fail(Code::kNotFound,
-                      names.empty() ? fmt::format("job {} gave no table; its result is in its status", id.text())
-                                    : fmt::format("job {} has no table \"{}\"{}", id.text(), query.table,
-                                                  did_you_mean(query.table, names))));
+    return reply(fail(
+        Code::kNotFound,
+        names.empty() ? fmt::format("job {} gave no table; its result is in its status", id.text())
+                      : fmt::format("job {} has no table \"{}\"{}", id.text(), query.table,
+                                    did_you_mean(query.table, names))));
   }
   Json files = Json::array();
   for (const auto& f : (*table)["files"]) {
     const std::string path = f.value("path", "");
     if (!std::filesystem::exists(path))
-      return reply(fail(Code::kGone, fmt::format("the result file {} is not there any more", path)));
+      return reply(
+          fail(Code::kGone, fmt::format("the result file {} is not there any more", path)));
     files.push_back(path);
   }
   const std::string table_name = table->value("name", "result");
@@ -369,8 +396,8 @@ void Engine::job_result(const JobId& id, const api::ResultQuery& query, api::Rep
   if (query.format == "json") {
     std::uint64_t offset = 0;
     if (!query.page_token.empty()) {
-      const auto [end, ec] = std::from_chars(query.page_token.data(),
-                                             query.page_token.data() + query.page_token.size(), offset);
+      const auto [end, ec] = std::from_chars(
+          query.page_token.data(), query.page_token.data() + query.page_token.size(), offset);
       if (ec != std::errc() || *end != '\0')
         return reply(fail(Code::kMalformed, "page_token is not one of ours",
                           "take next_page_token of the page before"));
@@ -394,35 +421,37 @@ void Engine::job_result(const JobId& id, const api::ResultQuery& query, api::Rep
                       page = std::move(*parsed);
                     }
                     api::Download out;
-                    out.body = {{"table", table_name},
-                                {"columns", page["columns"]},
-                                {"rows", std::move(page["rows"])},
-                                {"n_rows", page["n_rows"]},
-                                {"next_page_token", page["next_offset"].is_null()
-                                                        ? Json()
-                                                        : Json(dump(page["next_offset"]))}};
+                    out.body = {
+                        {"table", table_name},
+                        {"columns", page["columns"]},
+                        {"rows", std::move(page["rows"])},
+                        {"n_rows", page["n_rows"]},
+                        {"next_page_token",
+                         page["next_offset"].is_null() ? Json() : Json(dump(page["next_offset"]))}};
                     reply(std::move(out));
                   });
     return;
   }
   body["format"] = query.format;
   if (query.limit) body["limit"] = *query.limit;
-  const std::string path = fmt::format("{}/tmp/download-{}.{}", config_.state_dir, random_(), query.format);
+  const std::string path =
+      fmt::format("{}/tmp/download-{}.{}", config_.state_dir, random_(), query.format);
   body["path"] = path;
   const std::string file_name =
       fmt::format("{}-{}.{}", table_name, id.text().substr(28), query.format);
-  data_.request("result_file", std::move(body), [reply = std::move(reply), path, file_name](Result<Json> answer) {
-    if (!answer) {
-      (void)remove_all(path);
-      return reply(fail(answer.error()));
-    }
-    api::Download out;
-    out.file = path;
-    out.remove = true;
-    out.content_type = answer->value("content_type", "application/octet-stream");
-    out.file_name = file_name;
-    reply(std::move(out));
-  });
+  data_.request("result_file", std::move(body),
+                [reply = std::move(reply), path, file_name](Result<Json> answer) {
+                  if (!answer) {
+                    (void)remove_all(path);
+                    return reply(fail(answer.error()));
+                  }
+                  api::Download out;
+                  out.file = path;
+                  out.remove = true;
+                  out.content_type = answer->value("content_type", "application/octet-stream");
+                  out.file_name = file_name;
+                  reply(std::move(out));
+                });
 }
 
 Json Engine::queue_status(std::size_t limit) {

@@ -1,4 +1,5 @@
-// Bringing the service back: unfinished jobs with the tasks they had finished, and the stored cluster.
+// Bringing the service back: unfinished jobs with the tasks they had finished, and the stored
+// cluster.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -97,7 +98,8 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
           POLYSOME_ASSIGN(const std::string text,
                           read_file(folder / result->fragment_file, kMaxFragmentBytes * 2));
           POLYSOME_ASSIGN(const Json json, parse_trusted_json(text));
-          POLYSOME_ASSIGN(const Fragment fragment, Fragment::from_json(json, result->fragment_file));
+          POLYSOME_ASSIGN(const Fragment fragment,
+                          Fragment::from_json(json, result->fragment_file));
           for (const auto& warning : fragment.warnings) out.warnings.push_back(warning);
           for (const auto& next : fragment.stages) {
             core::RestoredStage more;
@@ -110,7 +112,8 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
       out.stages[i].finished = to_ranges(kept);
     } else if (stage.kind != StageKind::kPlanner && !stage.final) {
       for (const auto& r : recorded)
-        if (r.stage == i && r.last < stage.tasks) out.stages[i].finished.emplace_back(r.first, r.last);
+        if (r.stage == i && r.last < stage.tasks)
+          out.stages[i].finished.emplace_back(r.first, r.last);
     }
   }
   if (out.stages[0].finished.empty()) out.stages.clear();
@@ -142,8 +145,9 @@ Status Engine::restore(std::vector<std::string>* lines) {
     handle(std::move(*event));
   }
   if (!jobs.empty())
-    lines->push_back(fmt::format("{} unfinished job{} brought back; {} finished task{} kept", jobs.size(),
-                                 jobs.size() == 1 ? "" : "s", tasks, tasks == 1 ? "" : "s"));
+    lines->push_back(fmt::format("{} unfinished job{} brought back; {} finished task{} kept",
+                                 jobs.size(), jobs.size() == 1 ? "" : "s", tasks,
+                                 tasks == 1 ? "" : "s"));
   return {};
 }
 
@@ -167,8 +171,9 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
     const bool was_running = stored->value("wanted", std::string("stopped")) == "running";
     start_now = start_now || was_running;
     if (cluster_given && was_running && !(spec == config_.cluster))
-      lines.push_back(fmt::format("the flags win over the stored cluster of {} workers x {} threads",
-                                  spec.n_workers, spec.threads_per_worker));
+      lines.push_back(
+          fmt::format("the flags win over the stored cluster of {} workers x {} threads",
+                      spec.n_workers, spec.threads_per_worker));
     if (!cluster_given && was_running) config_.cluster = spec;
   }
   if (start_now) {

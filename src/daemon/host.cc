@@ -12,8 +12,10 @@ namespace fs = std::filesystem;
 
 std::string absolute_path(const std::string& path) {
   std::error_code ec;
-  const auto real = fs::weakly_canonical(path, ec);
-  return ec ? fs::absolute(path).string() : real.string();
+  const auto whole =
+      fs::absolute(path);  // weakly_canonical leaves a relative path that is not there
+  const auto real = fs::weakly_canonical(whole, ec);
+  return ec ? whole.string() : real.string();
 }
 
 Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view operations_json) {
@@ -66,7 +68,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.dashboard_port = c.dashboard_port;
   LocalExecutorConfig local{c.worker_program, arguments, c.state_dir + "/workers"};
   host->engine_ = std::make_unique<Engine>(
-      loop, engine, *host->store_, std::move(catalog), DatasetCatalog(options.data_dirs, options.any_path),
+      loop, engine, *host->store_, std::move(catalog),
+      DatasetCatalog(options.data_dirs, options.any_path),
       [&loop, local](Executor::Sink sink) -> std::unique_ptr<Executor> {
         return std::make_unique<LocalExecutor>(loop, local, std::move(sink));
       },
@@ -77,7 +80,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
 Host::~Host() {
   if (engine_) engine_->shut_down();
   data_.reset();
-  // The store commits what is queued; its callbacks are never run, so nothing they refer to is used.
+  // The store commits what is queued; its callbacks are never run, so nothing they refer to is
+  // used.
   store_.reset();
   engine_.reset();
 }

@@ -1,5 +1,5 @@
-// Everything one process needs to run jobs: loop, store, executor, data service and engine, made in the
-// right order and ended in the reverse one. Used by `serve` and by `run`. Main thread.
+// Everything one process needs to run jobs: loop, store, executor, data service and engine, made in
+// the right order and ended in the reverse one. Used by `serve` and by `run`. Main thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,9 +15,9 @@ namespace polysome {
 class Host {
  public:
   struct Options {
-    ServeConfig config;                // folders made absolute
+    ServeConfig config;                  // folders made absolute
     std::vector<std::string> data_dirs;  // absolute, links resolved
-    bool any_path = false;             // polysome run: reads whatever its caller may read
+    bool any_path = false;               // polysome run: reads whatever its caller may read
     std::vector<std::string> writable;   // beside work, scratch and outputs
   };
   // Makes the folders, takes the state folder's lock, opens the store, fences workers of an earlier

@@ -7,8 +7,7 @@
 
 namespace polysome {
 
-Journal::Journal(Store& store)
-    : store_(store), last_id_(store.last_event_id()), told_(last_id_) {}
+Journal::Journal(Store& store) : store_(store), last_id_(store.last_event_id()), told_(last_id_) {}
 
 void Journal::append(std::string type, std::optional<JobId> job, const std::string& user, Json data,
                      bool last_of_job) {

@@ -1,5 +1,5 @@
-// Commit, then tell: events get their ids here, go to the store, and reach subscribers when they are
-// committed, in order. Loop thread.
+// Commit, then tell: events get their ids here, go to the store, and reach subscribers when they
+// are committed, in order. Loop thread.
 #pragma once
 
 #include <cstdint>

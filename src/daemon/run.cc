@@ -1,10 +1,11 @@
-// `polysome run`: one job with everything in this process but the workers. The work folder is a state
-// folder of its own, so the same command goes on where it stopped.
+// `polysome run`: one job with everything in this process but the workers. The work folder is a
+// state folder of its own, so the same command goes on where it stopped.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <filesystem>
+#include <set>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -39,13 +40,29 @@ Result<Json> ask(boost::asio::io_context& loop, Call call) {
 
 std::uint64_t finished_tasks(const Json& status) {
   std::uint64_t n = 0;
-  for (const auto& s : status.value("stages", Json::array())) n += s.value("tasks_done", std::uint64_t{0});
+  for (const auto& s : status.value("stages", Json::array()))
+    n += s.value("tasks_done", std::uint64_t{0});
   return n;
 }
 
-Json one_dataset(const RunRequest& request) {
-  // Several files of one dataset are a list of sources: registered below under one name.
-  return request.files.size() == 1 ? Json(request.files.front()) : Json("input");
+// The names the files go by in the job: one file by its path, several files of one dataset together
+// as "input", layers each by its file's stem (sql calls them so), with a number where stems repeat.
+Json name_files(const RunRequest& request, Engine& engine) {
+  if (request.files.size() == 1) return request.files.front();
+  if (!request.files_are_layers) {
+    engine.add_files("input", request.files);
+    return "input";
+  }
+  Json names = Json::array();
+  std::set<std::string> used;
+  for (const auto& file : request.files) {
+    const std::string stem = stem_of_name(std::filesystem::path(file).filename().string());
+    std::string name = stem;
+    for (int n = 2; !used.insert(name).second; ++n) name = fmt::format("{}_{}", stem, n);
+    engine.add_files(name, {file});
+    names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace
@@ -60,8 +77,9 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   c.state_dir = folder;
   c.work_dir = folder + "/work";
   // Spills of several runs may share one folder: each has its own below it.
-  c.scratch = c.scratch.empty() ? folder + "/scratch"
-                                : fmt::format("{}/polysome-{}", absolute_path(c.scratch), ::getpid());
+  c.scratch = c.scratch.empty()
+                  ? folder + "/scratch"
+                  : fmt::format("{}/polysome-{}", absolute_path(c.scratch), ::getpid());
   c.output_dirs = {request.out.empty() ? folder + "/results"
                                        : std::filesystem::path(request.out).parent_path().string()};
   c.cluster = request.cluster;
@@ -79,10 +97,8 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
     if (const auto status = engine.job_status(id)) out.resumed_tasks = finished_tasks(*status);
   } else {
     Json body = request.submit_body;
-    if (!request.files.empty())
-      body["dataset_id"] = request.files_are_layers ? Json(request.files) : one_dataset(request);
+    if (!request.files.empty()) body["dataset_id"] = name_files(request, engine);
     if (!request.out.empty()) body["output"]["path"] = request.out;
-    if (request.files.size() > 1 && !request.files_are_layers) engine.add_files("input", request.files);
     auto parsed = parse_submit(body, engine.catalog(), engine.submit_defaults());
     if (!parsed) return refused(parsed.error());
     const auto answer = ask(owner->loop(), [&](auto reply) {
@@ -99,8 +115,8 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
 
   boost::asio::steady_timer timer(owner->loop());
   std::optional<Json> end;
-  // Interrupted: the workers end with this process, the job stays unfinished in its work folder, and the
-  // same command goes on from the tasks that are done.
+  // Interrupted: the workers end with this process, the job stays unfinished in its work folder,
+  // and the same command goes on from the tasks that are done.
   bool stopped = false;
   std::function<void()> look = [&] {
     const auto status = engine.job_status(id);

@@ -44,7 +44,8 @@ Result<Host::Options> options_of(const ServeConfig& given) {
   auto& c = out.config;
   c.state_dir = absolute_path(c.state_dir.empty() ? default_state_dir() : c.state_dir);
   c.work_dir = c.work_dir.empty() ? c.state_dir + "/work" : absolute_path(c.work_dir);
-  c.scratch = c.scratch.empty() ? c.state_dir + "/scratch" : absolute_path(c.scratch) + "/polysome-scratch";
+  c.scratch =
+      c.scratch.empty() ? c.state_dir + "/scratch" : absolute_path(c.scratch) + "/polysome-scratch";
   for (auto& dir : c.output_dirs) dir = absolute_path(dir);
   if (c.output_dirs.empty()) c.output_dirs = {c.state_dir + "/results"};
   if (c.data_dirs.empty()) c.data_dirs = {fs::is_directory("data") ? "data" : "."};
@@ -62,14 +63,16 @@ Result<Host::Options> options_of(const ServeConfig& given) {
 }  // namespace
 
 int serve(const ServeConfig& config, std::string_view operations_json) {
-  log::configure(config.log_format == "json" ? log::Format::kJson : log::Format::kText, log::Level::kInfo);
+  log::configure(config.log_format == "json" ? log::Format::kJson : log::Format::kText,
+                 log::Level::kInfo);
   static const std::set<std::string> kLoopback{"localhost", "127.0.0.1", "::1", "[::1]"};
   if (!kLoopback.contains(config.host))
-    return say(Error(Code::kForbidden,
-                     fmt::format("--host {} would let other machines in, and this version has no tokens to tell "
-                                 "them apart",
-                                 config.host),
-                     "listen on localhost and use an SSH tunnel: ssh -L 8001:localhost:8001 HOST"));
+    return say(Error(
+        Code::kForbidden,
+        fmt::format("--host {} would let other machines in, and this version has no tokens to tell "
+                    "them apart",
+                    config.host),
+        "listen on localhost and use an SSH tunnel: ssh -L 8001:localhost:8001 HOST"));
   if (config.backend != "local")
     return say(Error(Code::kInvalid, fmt::format("backend \"{}\" is not available", config.backend),
                      "this version runs worker processes on this machine: --backend local"));
@@ -103,16 +106,19 @@ int serve(const ServeConfig& config, std::string_view operations_json) {
   for (const auto& line : *lines) log::info("{}", line);
   const auto cluster = engine.cluster_status();
   if (cluster["status"] == "stopped")
-    log::info("the cluster is stopped; start it: polysome cluster start, or POST /api/processing/cluster/start");
+    log::info(
+        "the cluster is stopped; start it: polysome cluster start, or POST "
+        "/api/processing/cluster/start");
   else
-    log::info("the cluster starts with {} workers x {} threads", cluster["target_workers"].get<int>(),
-              cluster["threads_per_worker"].get<int>());
+    log::info("the cluster starts with {} workers x {} threads",
+              cluster["target_workers"].get<int>(), cluster["threads_per_worker"].get<int>());
 
   std::signal(SIGPIPE, SIG_IGN);
   boost::asio::signal_set signals(loop, SIGINT, SIGTERM);
   signals.async_wait([&](const boost::system::error_code& ec, int signal) {
     if (ec) return;
-    log::info("{}: stopping; unfinished jobs go on at the next start", signal == SIGINT ? "SIGINT" : "SIGTERM");
+    log::info("{}: stopping; unfinished jobs go on at the next start",
+              signal == SIGINT ? "SIGINT" : "SIGTERM");
     server.stop([&] {
       engine.shut_down();
       loop.stop();

@@ -1,4 +1,5 @@
-// What the command line starts: the service, and one job without a service. Both block until their end.
+// What the command line starts: the service, and one job without a service. Both block until their
+// end.
 #pragma once
 
 #include <cstdint>
@@ -19,18 +20,18 @@ struct ServeConfig {
   int dashboard_port = 8787;       // 0: off
   std::vector<std::string> data_dirs;
   std::string state_dir;
-  std::string work_dir;            // task outputs; default STATE/work
-  std::string scratch;             // spill; default STATE/scratch
+  std::string work_dir;                  // task outputs; default STATE/work
+  std::string scratch;                   // spill; default STATE/scratch
   std::vector<std::string> output_dirs;  // default STATE/results
   ClusterSpec cluster;
   bool cluster_flags_given = false;  // then they win over the stored cluster, and say so
   bool autostart = false;
   std::string backend = "local";
-  std::string worker_program;      // path of polysome-worker
+  std::string worker_program;  // path of polysome-worker
   int max_attempts = 3;
   std::int64_t retry_delay_ms = 5000;
   std::uint64_t partition_size = 100'000'000;
-  std::string log_format = "text";  // or json
+  std::string log_format = "text";             // or json
   std::map<std::string, std::string> origins;  // option → where its value came from
 };
 
@@ -41,9 +42,9 @@ int serve(const ServeConfig& config, std::string_view operations_json);
 struct RunRequest {
   Json submit_body;                // as for jobs/submit, without dataset_id when files are given
   std::vector<std::string> files;  // absolute dataset sources, in order
-  bool files_are_layers = false;   // several files: several datasets; else one dataset of many files
-  std::string work_folder;         // ".polysome/<key>": kept until the job succeeds; same folder resumes
-  std::string out;                 // absolute path for output.path, or empty
+  bool files_are_layers = false;  // several files: several datasets; else one dataset of many files
+  std::string work_folder;  // ".polysome/<key>": kept until the job succeeds; same folder resumes
+  std::string out;          // absolute path for output.path, or empty
   ClusterSpec cluster;
   ServeConfig base;
   std::function<void(const Json& status)> on_progress;  // status object; about 4 times a second
@@ -51,8 +52,8 @@ struct RunRequest {
 };
 struct RunOutcome {
   int exit_code = 0;
-  Json status;                     // final status object, or null when refused
-  Json problem;                    // why it was refused or failed; null otherwise
+  Json status;   // final status object, or null when refused
+  Json problem;  // why it was refused or failed; null otherwise
   std::uint64_t resumed_tasks = 0;
   // Rows of the result, at most `limit` from `offset`: {"columns","rows","n_rows","next_offset"}.
   std::function<Result<Json>(std::uint64_t offset, std::uint64_t limit)> page;

@@ -81,7 +81,8 @@ Status gunzip(const std::string& path, std::FILE* file, const Block& block, cons
 }
 
 Status unzstd(const std::string& path, std::FILE* file, const Block& block, const Read& read) {
-  const std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> z(ZSTD_createDStream(), ZSTD_freeDStream);
+  const std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> z(ZSTD_createDStream(),
+                                                                   ZSTD_freeDStream);
   std::vector<char> in(kInput), out(kOutput);
   std::uint64_t taken = 0;
   std::size_t pending = 0;
@@ -94,7 +95,8 @@ Status unzstd(const std::string& path, std::FILE* file, const Block& block, cons
     while (input.pos < input.size || full) {
       ZSTD_outBuffer output{out.data(), out.size(), 0};
       pending = ZSTD_decompressStream(z.get(), &output, &input);
-      if (ZSTD_isError(pending) != 0) return damaged(path, taken - n + input.pos, ZSTD_getErrorName(pending));
+      if (ZSTD_isError(pending) != 0)
+        return damaged(path, taken - n + input.pos, ZSTD_getErrorName(pending));
       full = output.pos == output.size;
       if (output.pos > 0) {
         POLYSOME_ASSIGN(const bool more, block({out.data(), output.pos}));
@@ -118,7 +120,8 @@ Result<std::string> compression_of(const std::string& path) {
   const std::size_t n = std::fread(head.data(), 1, head.size(), file.get());
   if (std::ferror(file.get()) != 0) return fail(errno_error("cannot read", path, errno));
   if (n >= 2 && head[0] == 0x1f && head[1] == 0x8b) return std::string("gzip");
-  if (n >= 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f && head[3] == 0xfd) return std::string("zstd");
+  if (n >= 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f && head[3] == 0xfd)
+    return std::string("zstd");
   return std::string();
 }
 
@@ -126,7 +129,8 @@ Status decompress(const std::string& path, const std::string& compression, const
                   const Read& read) {
   const File file(std::fopen(path.c_str(), "rbe"));
   if (file == nullptr) return fail(errno_error("cannot open", path, errno));
-  return compression == "zstd" ? unzstd(path, file.get(), block, read) : gunzip(path, file.get(), block, read);
+  return compression == "zstd" ? unzstd(path, file.get(), block, read)
+                               : gunzip(path, file.get(), block, read);
 }
 
 }  // namespace polysome

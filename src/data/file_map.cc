@@ -21,7 +21,7 @@ std::int64_t nanoseconds(const struct timespec& t) {
 Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(errno_error("cannot open", path, errno));
-  struct stat st {};
+  struct stat st{};
   if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     const int reason = S_ISREG(st.st_mode) ? errno : EINVAL;
     ::close(fd);
@@ -50,7 +50,7 @@ FileMap::~FileMap() {
 }
 
 Result<FileStamp> stamp_of(const std::string& path) {
-  struct stat st {};
+  struct stat st{};
   if (::stat(path.c_str(), &st) != 0) return fail(errno_error("cannot read", path, errno));
   return FileStamp{static_cast<std::uint64_t>(st.st_size), nanoseconds(st.st_mtim)};
 }

@@ -1,6 +1,6 @@
-// A whole file mapped for reading. Pages come in as they are touched, and do not count as the task's
-// memory. A file that shrinks under its reader ends the process (SIGBUS), which costs one attempt; the
-// next one finds the changed size. Any thread.
+// A whole file mapped for reading. Pages come in as they are touched, and do not count as the
+// task's memory. A file that shrinks under its reader ends the process (SIGBUS), which costs one
+// attempt; the next one finds the changed size. Any thread.
 #pragma once
 
 #include <cstdint>

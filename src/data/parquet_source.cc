@@ -44,14 +44,16 @@ Result<std::vector<Described>> describe(Session& session, const std::string& sel
   };
   while (duckdb_data_chunk chunk = rows.fetch())
     for (idx_t i = 0; i < duckdb_data_chunk_get_size(chunk); ++i)
-      out.push_back({text(duckdb_data_chunk_get_vector(chunk, 0), i), text(duckdb_data_chunk_get_vector(chunk, 1), i)});
+      out.push_back({text(duckdb_data_chunk_get_vector(chunk, 0), i),
+                     text(duckdb_data_chunk_get_vector(chunk, 1), i)});
   return out;
 }
 
 // How a column is read: 64 bits wide, NaN as missing, nested values as JSON text.
 std::string read_as(const SourceColumn& column) {
   const std::string c = sql_identifier(column.name);
-  if (column.type == "double") return fmt::format("nullif(CAST({} AS DOUBLE), 'NaN'::DOUBLE) AS {}", c, c);
+  if (column.type == "double")
+    return fmt::format("nullif(CAST({} AS DOUBLE), 'NaN'::DOUBLE) AS {}", c, c);
   if (column.type == "int64") return fmt::format("CAST({} AS BIGINT) AS {}", c, c);
   if (column.from == "nested") return fmt::format("CAST(to_json({}) AS VARCHAR) AS {}", c, c);
   return c;
@@ -64,14 +66,15 @@ std::string select_list(const TableSource& source) {
 }
 
 bool nested(const std::string& type) {
-  return type.ends_with("]") || type.starts_with("STRUCT") || type.starts_with("MAP") || type.starts_with("UNION") ||
-         type == "BLOB" || type == "JSON";
+  return type.ends_with("]") || type.starts_with("STRUCT") || type.starts_with("MAP") ||
+         type.starts_with("UNION") || type == "BLOB" || type == "JSON";
 }
 
 void add_columns(const std::vector<Described>& described, TableSource* source) {
   for (const auto& d : described) {
     const bool deep = nested(d.type);
-    source->columns.push_back({d.name, deep ? "string" : our_type(d.type), deep && d.type != "JSON" ? "nested" : "format"});
+    source->columns.push_back({d.name, deep ? "string" : our_type(d.type),
+                               deep && d.type != "JSON" ? "nested" : "format"});
   }
 }
 
@@ -80,7 +83,8 @@ void add_columns(const std::vector<Described>& described, TableSource* source) {
 std::string our_type(const std::string& duckdb_type) {
   for (const auto& [theirs, ours] : kTypes)
     if (theirs == duckdb_type) return std::string(ours);
-  if (duckdb_type.starts_with("TIMESTAMP") && duckdb_type.find("TIME ZONE") == std::string::npos) return "timestamp";
+  if (duckdb_type.starts_with("TIMESTAMP") && duckdb_type.find("TIME ZONE") == std::string::npos)
+    return "timestamp";
   return duckdb_type;
 }
 
@@ -90,9 +94,12 @@ Status inspect_parquet(Session& session, TableSource* source) {
     const std::string path = sql_text(file.path);
     auto described = describe(session, fmt::format("SELECT * FROM read_parquet({})", path));
     if (!described) {
-      if (described.error().code == Code::kOutOfMemory || described.error().code == Code::kCancelled)
+      if (described.error().code == Code::kOutOfMemory ||
+          described.error().code == Code::kCancelled)
         return fail(described.error());
-      return fail(Code::kUserData, fmt::format("{} can't be read as Parquet: {}", file_label(file.path), described.error().message),
+      return fail(Code::kUserData,
+                  fmt::format("{} can't be read as Parquet: {}", file_label(file.path),
+                              described.error().message),
                   "is it complete, and is it Parquet?");
     }
     if (first.empty()) {
@@ -107,29 +114,35 @@ Status inspect_parquet(Session& session, TableSource* source) {
       for (const auto& [name, type] : a) {
         const auto it = b.find(name);
         if (it == b.end())
-          return fail(Code::kUserData, fmt::format("{} lacks column \"{}\" that {} has", file_label(file.path), name,
-                                                   file_label(source->files.front().path)),
+          return fail(Code::kUserData,
+                      fmt::format("{} lacks column \"{}\" that {} has", file_label(file.path), name,
+                                  file_label(source->files.front().path)),
                       "files of one dataset have the same columns");
         if (it->second != type)
           return fail(Code::kUserData,
                       fmt::format("column \"{}\" is {} in {} and {} in {}", name, type,
-                                  file_label(source->files.front().path), it->second, file_label(file.path)),
+                                  file_label(source->files.front().path), it->second,
+                                  file_label(file.path)),
                       "files of one dataset have the same types");
       }
       if (b.size() != a.size())
-        return fail(Code::kUserData, fmt::format("{} has {} columns, {} has {}", file_label(file.path), b.size(),
-                                                 file_label(source->files.front().path), a.size()),
+        return fail(Code::kUserData,
+                    fmt::format("{} has {} columns, {} has {}", file_label(file.path), b.size(),
+                                file_label(source->files.front().path), a.size()),
                     "files of one dataset have the same columns");
     }
-    POLYSOME_ASSIGN(const std::int64_t rows,
-                    session.integer(fmt::format("SELECT num_rows FROM parquet_file_metadata({})", path)));
+    POLYSOME_ASSIGN(
+        const std::int64_t rows,
+        session.integer(fmt::format("SELECT num_rows FROM parquet_file_metadata({})", path)));
     file.rows = static_cast<std::uint64_t>(rows);
-    POLYSOME_ASSIGN(QueryResult groups,
-                    session.query(fmt::format("SELECT row_group_id, any_value(row_group_num_rows)::BIGINT FROM "
-                                              "parquet_metadata({}) GROUP BY 1 ORDER BY 1",
-                                              path)));
+    POLYSOME_ASSIGN(
+        QueryResult groups,
+        session.query(fmt::format("SELECT row_group_id, any_value(row_group_num_rows)::BIGINT FROM "
+                                  "parquet_metadata({}) GROUP BY 1 ORDER BY 1",
+                                  path)));
     while (duckdb_data_chunk chunk = groups.fetch()) {
-      const auto* n = static_cast<std::int64_t*>(duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 1)));
+      const auto* n = static_cast<std::int64_t*>(
+          duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 1)));
       for (idx_t i = 0; i < duckdb_data_chunk_get_size(chunk); ++i)
         file.groups.push_back(static_cast<std::uint64_t>(n[i]));
     }
@@ -141,26 +154,32 @@ Status inspect_parquet(Session& session, TableSource* source) {
 Status inspect_json(Session& session, TableSource* source) {
   std::vector<Described> first;
   for (const auto& file : source->files) {
-    auto described = describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=268435456)",
-                                                   sql_text(file.path)));
+    auto described =
+        describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=268435456)",
+                                      sql_text(file.path)));
     if (!described) {
-      if (described.error().code == Code::kOutOfMemory || described.error().code == Code::kCancelled)
+      if (described.error().code == Code::kOutOfMemory ||
+          described.error().code == Code::kCancelled)
         return fail(described.error());
-      return fail(Code::kUserData, fmt::format("{}: {}", file_label(file.path), described.error().message),
-                  "a JSON dataset is one array of objects; one object a line has the format ndjson");
+      return fail(
+          Code::kUserData, fmt::format("{}: {}", file_label(file.path), described.error().message),
+          "a JSON dataset is one array of objects; one object a line has the format ndjson");
     }
     if (first.empty()) first = *described;
     std::set<std::string> a, b;
     for (const auto& c : first) a.insert(c.name);
     for (const auto& c : *described) b.insert(c.name);
     if (a != b)
-      return fail(Code::kUserData, fmt::format("{} and {} have different columns", file_label(source->files.front().path),
-                                               file_label(file.path)),
+      return fail(Code::kUserData,
+                  fmt::format("{} and {} have different columns",
+                              file_label(source->files.front().path), file_label(file.path)),
                   "files of one dataset have the same columns");
   }
   if (first.size() == 1 && first.front().name == "json")
-    return fail(Code::kUserData, fmt::format("{} is not an array of objects", file_label(source->files.front().path)),
-                "a JSON dataset is one array of objects, each a row");
+    return fail(
+        Code::kUserData,
+        fmt::format("{} is not an array of objects", file_label(source->files.front().path)),
+        "a JSON dataset is one array of objects, each a row");
   // DuckDB types numbers of both signs as 128 bits wide.
   for (auto& c : first)
     if (c.type == "HUGEINT") c.type = "BIGINT";
@@ -173,8 +192,10 @@ std::vector<Partition> cut_parquet(const TableSource& source, std::uint64_t part
   for (std::uint32_t f = 0; f < source.files.size(); ++f) {
     const SourceFile& file = source.files[f];
     const std::uint64_t rows = file.rows.value_or(0);
-    const std::uint64_t wanted = std::max<std::uint64_t>(1, (file.bytes + partition_size - 1) / partition_size);
-    const std::uint64_t parts = std::clamp<std::uint64_t>(wanted, 1, std::max<std::uint64_t>(1, rows));
+    const std::uint64_t wanted =
+        std::max<std::uint64_t>(1, (file.bytes + partition_size - 1) / partition_size);
+    const std::uint64_t parts =
+        std::clamp<std::uint64_t>(wanted, 1, std::max<std::uint64_t>(1, rows));
     // Whole row groups when there are enough of them, else ranges of rows.
     std::vector<std::uint64_t> borders{0};
     if (parts <= file.groups.size()) {
@@ -184,16 +205,13 @@ std::vector<Partition> cut_parquet(const TableSource& source, std::uint64_t part
         if (row * parts >= rows * borders.size() && row < rows) borders.push_back(row);
       }
     } else {
-      for (std::uint64_t i = 1; i < parts; ++i)
-        borders.push_back(share(rows, i, parts));
+      for (std::uint64_t i = 1; i < parts; ++i) borders.push_back(share(rows, i, parts));
     }
     borders.push_back(rows);
     for (std::size_t i = 0; i + 1 < borders.size(); ++i) {
       const std::uint64_t n = borders[i + 1] - borders[i];
       if (n == 0 && borders.size() > 2) continue;
-      const std::uint64_t bytes =
-          rows == 0 ? file.bytes
-                    : share(file.bytes, n, rows);
+      const std::uint64_t bytes = rows == 0 ? file.bytes : share(file.bytes, n, rows);
       out.push_back({f, borders[i], n, bytes, n});
     }
   }
@@ -209,11 +227,13 @@ Result<std::shared_ptr<ScanReport>> open_parquet_view(Session& session, const st
   const std::string columns = select_list(source);
   std::string sql;
   for (const auto& p : partitions) {
-    if (p.file >= source.files.size()) return fail(Code::kInternal, "a partition of a file that is not there");
+    if (p.file >= source.files.size())
+      return fail(Code::kInternal, "a partition of a file that is not there");
     const SourceFile& file = source.files[p.file];
     POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
     if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
-      return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path), "submit the job again");
+      return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path),
+                  "submit the job again");
     report->bytes += p.bytes;
     report->rows += p.length;
     if (!sql.empty()) sql += " UNION ALL ";
@@ -222,13 +242,16 @@ Result<std::shared_ptr<ScanReport>> open_parquet_view(Session& session, const st
       sql += fmt::format("SELECT {} FROM read_parquet({})", columns, sql_text(file.path));
     else
       sql += fmt::format(
-          "SELECT {} FROM read_parquet({}, file_row_number=true) WHERE file_row_number >= {} AND file_row_number < {}",
+          "SELECT {} FROM read_parquet({}, file_row_number=true) WHERE file_row_number >= {} AND "
+          "file_row_number < {}",
           columns, sql_text(file.path), p.offset, p.offset + p.length);
   }
   if (sql.empty()) {
-    sql = fmt::format("SELECT {} FROM read_parquet({}) LIMIT 0", columns, sql_text(source.files.front().path));
+    sql = fmt::format("SELECT {} FROM read_parquet({}) LIMIT 0", columns,
+                      sql_text(source.files.front().path));
   }
-  POLYSOME_TRY(session.run(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS {}", sql_identifier(view), sql)));
+  POLYSOME_TRY(
+      session.run(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS {}", sql_identifier(view), sql)));
   return report;
 }
 

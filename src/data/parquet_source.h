@@ -1,5 +1,5 @@
-// Parquet files as tables, read by DuckDB: types from the schema, exact rows, partitions of row groups or
-// row ranges. One thread.
+// Parquet files as tables, read by DuckDB: types from the schema, exact rows, partitions of row
+// groups or row ranges. One thread.
 #pragma once
 
 #include <string>

@@ -49,8 +49,8 @@ bool is_text_start(std::string_view text, std::size_t at) {
   return at == 0 || (at == 3 && text.starts_with("\xef\xbb\xbf"));
 }
 
-// Follows one state from quote to quote. Outside, all since `outside_since_` is known to lie outside
-// quotes, so line feeds there are real and tell where a comment line begins.
+// Follows one state from quote to quote. Outside, all since `outside_since_` is known to lie
+// outside quotes, so line feeds there are real and tell where a comment line begins.
 class QuoteFollower {
  public:
   QuoteFollower(std::string_view text, std::size_t at, bool inside, TextShape shape)
@@ -59,7 +59,8 @@ class QuoteFollower {
   const char* at() const { return at_; }
   bool inside() const { return inside_; }
 
-  // The same position and state; outside quotes, one may take its line for a comment, the other not.
+  // The same position and state; outside quotes, one may take its line for a comment, the other
+  // not.
   bool meets(const QuoteFollower& other) const {
     return at_ == other.at_ && inside_ == other.inside_ &&
            (inside_ || shape_.comment == '\0' || in_comment(at_) == other.in_comment(at_));
@@ -97,7 +98,9 @@ class QuoteFollower {
   bool starts_line(const char* p) const {
     return is_text_start(text_, static_cast<std::size_t>(p - text_.data())) || p[-1] == '\n';
   }
-  bool opens_field(const char* quote) const { return starts_line(quote) || quote[-1] == shape_.delimiter; }
+  bool opens_field(const char* quote) const {
+    return starts_line(quote) || quote[-1] == shape_.delimiter;
+  }
   bool in_comment(const char* p) const {
     const std::string_view known(outside_since_, static_cast<std::size_t>(p - outside_since_));
     const auto newline = known.rfind('\n');
@@ -165,7 +168,8 @@ std::string_view field_text(const Field& field, char quote, std::string* buffer)
   const char* p = field.begin + 1;
   const char* closing = find_char(p, field.end, quote);
   // The common case: nothing doubled inside, nothing behind the closing quote.
-  if (closing != field.end && closing + 1 == field.end) return {p, static_cast<std::size_t>(closing - p)};
+  if (closing != field.end && closing + 1 == field.end)
+    return {p, static_cast<std::size_t>(closing - p)};
   buffer->clear();
   while (p != field.end) {
     if (*p != quote) {
@@ -181,7 +185,8 @@ std::string_view field_text(const Field& field, char quote, std::string* buffer)
   return *buffer;
 }
 
-bool inside_at(std::string_view text, std::size_t from, bool from_inside, std::size_t to, TextShape shape) {
+bool inside_at(std::string_view text, std::size_t from, bool from_inside, std::size_t to,
+               TextShape shape) {
   if (shape.quote == '\0') return false;
   const char* const target = text.data() + to;
   QuoteFollower follower(text, from, from_inside, shape);
@@ -215,14 +220,16 @@ std::size_t border_at_or_after(std::string_view text, std::size_t at, TextShape 
     const auto newline = text.rfind('\n', at - 1);
     const std::size_t line = newline == std::string_view::npos ? 0 : newline + 1;
     if (text[line] != shape.comment) break;
-    // This may be a comment, whose quotes mean nothing, or a line within quotes: behind it, it is told.
+    // This may be a comment, whose quotes mean nothing, or a line within quotes: behind it, it is
+    // told.
     const auto end = text.find('\n', at);
     at = end == std::string_view::npos ? text.size() : end + 1;
   }
   return std::min(at, text.size());
 }
 
-std::size_t row_start_at_or_after(std::string_view text, std::size_t at, bool inside, TextShape shape) {
+std::size_t row_start_at_or_after(std::string_view text, std::size_t at, bool inside,
+                                  TextShape shape) {
   if (at >= text.size()) return text.size();
   const char* const begin = text.data();
   const char* const end = begin + text.size();
@@ -243,7 +250,8 @@ std::size_t row_start_at_or_after(std::string_view text, std::size_t at, bool in
 }
 
 std::uint64_t line_number(std::string_view text, std::size_t at) {
-  return 1 + static_cast<std::uint64_t>(std::count(text.data(), text.data() + std::min(at, text.size()), '\n'));
+  return 1 + static_cast<std::uint64_t>(
+                 std::count(text.data(), text.data() + std::min(at, text.size()), '\n'));
 }
 
 }  // namespace polysome

@@ -49,7 +49,8 @@ Result<std::vector<std::string>> expand(const std::string& source) {
     }
     if (ec) return fail(errno_error("cannot list", source, ec.value()));
     std::ranges::sort(out);
-    if (out.empty()) return fail(Code::kUserData, fmt::format("the folder {} holds no files", source));
+    if (out.empty())
+      return fail(Code::kUserData, fmt::format("the folder {} holds no files", source));
     return out;
   }
   if (fs::exists(source, ec)) return std::vector{source};
@@ -124,7 +125,8 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
     file.bytes = stamp.bytes;
     file.mtime_ns = stamp.mtime_ns;
     if (file.bytes == 0)
-      return fail(Code::kUserData, fmt::format("{} is empty (0 bytes)", fs::path(path).filename().string()),
+      return fail(Code::kUserData,
+                  fmt::format("{} is empty (0 bytes)", fs::path(path).filename().string()),
                   "was it written to its end?");
     POLYSOME_ASSIGN(file.compression, compression_of(file.path));
     std::string format = ref.format.empty() ? format_by_name(path) : ref.format;
@@ -133,10 +135,11 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
     }
     if (format == "parquet") file.compression.clear();
     if (!out.format.empty() && format != out.format)
-      return fail(Code::kUserData,
-                  fmt::format("{} is {}, but {} is {}", fs::path(path).filename().string(), format,
-                              fs::path(first).filename().string(), out.format),
-                  "a dataset is made of files of one format; name them by a glob, such as folder/*.csv");
+      return fail(
+          Code::kUserData,
+          fmt::format("{} is {}, but {} is {}", fs::path(path).filename().string(), format,
+                      fs::path(first).filename().string(), out.format),
+          "a dataset is made of files of one format; name them by a glob, such as folder/*.csv");
     out.format = format;
     if (first.empty()) first = path;
     out.files.push_back(std::move(file));

@@ -1,5 +1,6 @@
-// From a dataset's source (file, folder of one kind, glob, list) to its files, in order by name. Looks at
-// names, sizes and first bytes. Errors: kUserData, kIo; kForbidden for what lies outside the read roots.
+// From a dataset's source (file, folder of one kind, glob, list) to its files, in order by name.
+// Looks at names, sizes and first bytes. Errors: kUserData, kIo; kForbidden for what lies outside
+// the read roots.
 #pragma once
 
 #include <string>
@@ -9,7 +10,8 @@
 
 namespace polysome {
 
-// csv, tsv, parquet, ndjson or json by the name's ending, compression endings ignored; empty: unknown.
+// csv, tsv, parquet, ndjson or json by the name's ending, compression endings ignored; empty:
+// unknown.
 std::string format_by_name(const std::string& path);
 
 struct FoundFiles {

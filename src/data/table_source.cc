@@ -1,7 +1,7 @@
 #include "data/table_source.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,19 +19,23 @@ namespace {
 
 constexpr std::size_t kRecordBytes = 40;
 
-bool is_text(const std::string& format) { return format == "csv" || format == "tsv" || format == "ndjson"; }
+bool is_text(const std::string& format) {
+  return format == "csv" || format == "tsv" || format == "ndjson";
+}
 
 void put(char* to, std::uint64_t value) {
   for (int i = 0; i < 8; ++i) to[i] = static_cast<char>(value >> (8 * i));
 }
 std::uint64_t get(const char* from) {
   std::uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value |= static_cast<std::uint64_t>(static_cast<unsigned char>(from[i])) << (8 * i);
+  for (int i = 0; i < 8; ++i)
+    value |= static_cast<std::uint64_t>(static_cast<unsigned char>(from[i])) << (8 * i);
   return value;
 }
 
 Partition record(const char* at) {
-  return {static_cast<std::uint32_t>(get(at)), get(at + 8), get(at + 16), get(at + 24), get(at + 32)};
+  return {static_cast<std::uint32_t>(get(at)), get(at + 8), get(at + 16), get(at + 24),
+          get(at + 32)};
 }
 
 // Only these columns are offered; their fields stay where they are in the files.
@@ -44,15 +48,16 @@ Status keep_columns(TableSource* source, const Json& wanted) {
     const auto name = w.get<std::string>();
     const auto it = std::ranges::find(names, name);
     if (it == names.end())
-      return fail(Code::kUserData, fmt::format("column \"{}\" is not in dataset {}{}", name, source->id,
-                                               did_you_mean(name, names)));
+      return fail(Code::kUserData, fmt::format("column \"{}\" is not in dataset {}{}", name,
+                                               source->id, did_you_mean(name, names)));
     places.push_back(static_cast<std::uint32_t>(it - names.begin()));
     kept.push_back(source->columns[places.back()]);
   }
   if (source->format == "csv" || source->format == "tsv")
     for (auto& file : source->files) {
       std::vector<std::uint32_t> fields;
-      for (const auto place : places) fields.push_back(file.fields.empty() ? place : file.fields[place]);
+      for (const auto place : places)
+        fields.push_back(file.fields.empty() ? place : file.fields[place]);
       file.fields = std::move(fields);
     }
   source->columns = std::move(kept);
@@ -62,8 +67,9 @@ Status keep_columns(TableSource* source, const Json& wanted) {
 }  // namespace
 
 bool is_numeric(const SourceColumn& column) {
-  return column.type == "int64" || column.type == "double" || column.type == "HUGEINT" || column.type == "UBIGINT" ||
-         column.type == "UHUGEINT" || column.type.starts_with("DECIMAL");
+  return column.type == "int64" || column.type == "double" || column.type == "HUGEINT" ||
+         column.type == "UBIGINT" || column.type == "UHUGEINT" ||
+         column.type.starts_with("DECIMAL");
 }
 
 bool TableSource::splittable() const {
@@ -120,7 +126,8 @@ Result<TableSource> TableSource::from_json(const Json& j) {
       s.files.push_back(std::move(file));
     }
     for (const auto& c : j.at("columns"))
-      s.columns.push_back({c.at(0).get<std::string>(), c.at(1).get<std::string>(), c.at(2).get<std::string>()});
+      s.columns.push_back(
+          {c.at(0).get<std::string>(), c.at(1).get<std::string>(), c.at(2).get<std::string>()});
     s.dialect = j.at("dialect");
     s.on_bad_value = j.at("on_bad_value").get<std::string>();
     return s;
@@ -129,7 +136,8 @@ Result<TableSource> TableSource::from_json(const Json& j) {
   }
 }
 
-Result<TableSource> inspect(Session& session, const DatasetRef& ref, const std::vector<std::string>& read_roots,
+Result<TableSource> inspect(Session& session, const DatasetRef& ref,
+                            const std::vector<std::string>& read_roots,
                             const std::string& on_bad_value) {
   POLYSOME_ASSIGN(FoundFiles found, find_files(ref, read_roots));
   TableSource source;
@@ -173,7 +181,8 @@ Result<Partition> read_partition(const std::string& path, std::uint32_t index) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(errno_error("cannot open", path, errno));
   std::array<char, kRecordBytes> bytes{};
-  const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(index * kRecordBytes));
+  const ssize_t n =
+      ::pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(index * kRecordBytes));
   ::close(fd);
   if (n != static_cast<ssize_t>(kRecordBytes))
     return fail(Code::kIo, fmt::format("{} has no partition {}", path, index));
@@ -184,12 +193,15 @@ Result<std::vector<Partition>> read_partitions(const std::string& path) {
   POLYSOME_ASSIGN(const std::string bytes, read_file(path));
   if (bytes.size() % kRecordBytes != 0) return fail(Code::kIo, path + " is cut off");
   std::vector<Partition> out;
-  for (std::size_t at = 0; at < bytes.size(); at += kRecordBytes) out.push_back(record(bytes.data() + at));
+  for (std::size_t at = 0; at < bytes.size(); at += kRecordBytes)
+    out.push_back(record(bytes.data() + at));
   return out;
 }
 
-Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::string& view, const TableSource& source,
-                                              std::vector<Partition> partitions, const ScanOptions& options) {
+Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::string& view,
+                                              const TableSource& source,
+                                              std::vector<Partition> partitions,
+                                              const ScanOptions& options) {
   return is_text(source.format) ? open_text_view(session, view, source, partitions, options)
                                 : open_parquet_view(session, view, source, partitions, options);
 }

@@ -1,6 +1,6 @@
 // A dataset as a worker sees it: files found, format and dialect told, columns typed, cut into
-// partitions, and readable in SQL. Made once by the planner (inspect + partition), written into the plan
-// as JSON and a partition table file, opened again by each task. One thread.
+// partitions, and readable in SQL. Made once by the planner (inspect + partition), written into the
+// plan as JSON and a partition table file, opened again by each task. One thread.
 #pragma once
 
 #include <atomic>
@@ -17,56 +17,58 @@
 namespace polysome {
 
 struct SourceFile {
-  std::string path;             // absolute, links resolved, below a data folder
+  std::string path;  // absolute, links resolved, below a data folder
   std::uint64_t bytes = 0;
-  std::int64_t mtime_ns = 0;    // a file that changed under a job is an error (kIo, naming both)
-  std::string compression;      // "", "gzip", "zstd"
+  std::int64_t mtime_ns = 0;  // a file that changed under a job is an error (kIo, naming both)
+  std::string compression;    // "", "gzip", "zstd"
   std::optional<std::uint64_t> rows;  // exact, where the format knows (Parquet)
-  std::string shown_as;         // in messages; empty: the file's name. Parts of an unpacked file: its name
-  std::uint64_t first_line = 1; // line number of its first line in that file
-  std::uint64_t data_offset = 0;      // text: where the first row after mark, comments and header begins
+  std::string shown_as;  // in messages; empty: the file's name. Parts of an unpacked file: its name
+  std::uint64_t first_line = 1;  // line number of its first line in that file
+  std::uint64_t data_offset =
+      0;  // text: where the first row after mark, comments and header begins
   std::vector<std::uint32_t> fields;  // text: field of each column, when this file's order differs
   std::vector<std::uint64_t> groups;  // Parquet: rows of each row group
 };
 
 struct SourceColumn {
   std::string name;
-  std::string type;             // int64, double, bool, date, timestamp, string; other DuckDB names for Parquet
-  std::string from;             // declared, format, guessed
+  std::string type;  // int64, double, bool, date, timestamp, string; other DuckDB names for Parquet
+  std::string from;  // declared, format, guessed
 };
 bool is_numeric(const SourceColumn& column);
 
 // One piece of a dataset: a byte range of a text file or row range of a Parquet file.
 struct Partition {
   std::uint32_t file = 0;
-  std::uint64_t offset = 0;     // bytes (text) or first row (Parquet)
-  std::uint64_t length = 0;     // bytes or rows
-  std::uint64_t bytes = 0;      // weight in progress
-  std::uint64_t rows = 0;       // 0: unknown
+  std::uint64_t offset = 0;  // bytes (text) or first row (Parquet)
+  std::uint64_t length = 0;  // bytes or rows
+  std::uint64_t bytes = 0;   // weight in progress
+  std::uint64_t rows = 0;    // 0: unknown
 };
 
 struct TableSource {
-  std::string id;               // dataset's name for messages
-  std::string format;           // csv, tsv, parquet, ndjson, json
+  std::string id;      // dataset's name for messages
+  std::string format;  // csv, tsv, parquet, ndjson, json
   std::vector<SourceFile> files;
   std::vector<SourceColumn> columns;
   Json dialect = Json::object();  // text: delimiter, quote, comment, header, decimal, null_values …
   std::string on_bad_value = "fail";
 
-  bool splittable() const;      // false: compressed text or a JSON array; needs unpack first
+  bool splittable() const;  // false: compressed text or a JSON array; needs unpack first
   std::uint64_t total_bytes() const;
   Json to_json() const;
   static Result<TableSource> from_json(const Json& j);
 };
 
-// Finds the files (path, folder of one kind, glob; hidden and empty-named ones are skipped, order by
-// name), tells format, dialect and types from samples at several places. Errors name file and line.
+// Finds the files (path, folder of one kind, glob; hidden and empty-named ones are skipped, order
+// by name), tells format, dialect and types from samples at several places. Errors name file and
+// line.
 Result<TableSource> inspect(Session& session, const DatasetRef& ref,
                             const std::vector<std::string>& read_roots,
                             const std::string& on_bad_value);
 
-// Cuts by size (balanced: parts of a file differ by at most one unit), tiny files fused is for later.
-// `partition_size` in bytes of the file; text borders never lie beside a quote character.
+// Cuts by size (balanced: parts of a file differ by at most one unit), tiny files fused is for
+// later. `partition_size` in bytes of the file; text borders never lie beside a quote character.
 Result<std::vector<Partition>> cut(const TableSource& source, std::uint64_t partition_size);
 
 // The partition table: fixed-size records, read by index. No fsync (it is remade with the plan).
@@ -78,7 +80,7 @@ Result<std::vector<Partition>> read_partitions(const std::string& path);
 struct ScanReport {
   std::uint64_t bytes = 0;
   std::uint64_t rows = 0;
-  std::uint64_t bad_values = 0;       // turned into missing (on_bad_value "null")
+  std::uint64_t bad_values = 0;  // turned into missing (on_bad_value "null")
   bool ends_inside_if_outside = false;
   bool ends_inside_if_inside = false;
 };
@@ -99,10 +101,14 @@ Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::strin
 // Unpacks an unsplittable source file into parts a TableSource can be made of: text into plain-text
 // parts of about partition_size cut at row borders (header repeated is not needed: dialect says
 // header=false for parts), a JSON array into Parquet. Ratio over 1000:1 is kUserData.
-struct UnpackedPart { std::string path; std::uint64_t bytes = 0; };
+struct UnpackedPart {
+  std::string path;
+  std::uint64_t bytes = 0;
+};
 Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source,
                                          std::uint32_t file, std::uint64_t partition_size,
-                                         const std::string& output_prefix, const ScanOptions& options);
+                                         const std::string& output_prefix,
+                                         const ScanOptions& options);
 // The source that reads the parts (same columns and dialect, no header).
 TableSource unpacked_source(const TableSource& source, const std::vector<std::string>& parts);
 

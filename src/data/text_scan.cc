@@ -12,15 +12,17 @@ namespace {
 
 constexpr std::size_t kMaxErrors = 20;
 constexpr std::size_t kShownValue = 80;
-constexpr std::size_t kPauseBytes = 1'000'000;   // between looks at progress and cancel
-constexpr std::size_t kChunkCells = 4'000'000;   // of one chunk: bounds the memory of very wide tables
+constexpr std::size_t kPauseBytes = 1'000'000;  // between looks at progress and cancel
+constexpr std::size_t kChunkCells =
+    4'000'000;  // of one chunk: bounds the memory of very wide tables
 
 // The state of one scan: where it is, which columns are wanted, what went wrong.
 class Scanner {
  public:
   Scanner(std::shared_ptr<TextScan> scan, std::vector<std::size_t> wanted, Session* session)
       : scan_(std::move(scan)), wanted_(std::move(wanted)), session_(session) {
-    *scan_->report = {0, 0, 0, scan_->report->ends_inside_if_outside, scan_->report->ends_inside_if_inside};
+    *scan_->report = {0, 0, 0, scan_->report->ends_inside_if_outside,
+                      scan_->report->ends_inside_if_inside};
   }
 
   // Fills the chunk; sets a function error and returns false when the scan failed.
@@ -37,7 +39,8 @@ class Scanner {
   bool read_delimited(std::size_t row);
   bool read_json_line(std::size_t row);
   void set_missing(Target& target, std::size_t row);
-  void store(Target& target, std::size_t row, const ScanColumn& column, std::string_view text, bool in_map);
+  void store(Target& target, std::size_t row, const ScanColumn& column, std::string_view text,
+             bool in_map);
   void store_json(Target& target, std::size_t row, const ScanColumn& column, const Json& value);
   template <class T>
   void put(Target& target, std::size_t row, T value) {
@@ -140,7 +143,8 @@ void Scanner::put_text(Target& target, std::size_t row, std::string_view text, b
   value.value.pointer.ptr = const_cast<char*>(text.data());
 }
 
-void Scanner::bad_value(Target& target, std::size_t row, const ScanColumn& column, std::string_view text) {
+void Scanner::bad_value(Target& target, std::size_t row, const ScanColumn& column,
+                        std::string_view text) {
   set_missing(target, row);
   if (scan_->bad_is_missing) {
     ++scan_->report->bad_values;
@@ -168,16 +172,18 @@ void Scanner::row_error(const std::string& what, std::string hint) {
   fatal_->errors.push_back(std::move(item));
 }
 
-void Scanner::store(Target& target, std::size_t row, const ScanColumn& column, std::string_view text,
-                    bool in_map) {
+void Scanner::store(Target& target, std::size_t row, const ScanColumn& column,
+                    std::string_view text, bool in_map) {
   if (column.type == ValueType::kString) {
-    if (column.missing.declared() ? column.missing.holds(text) : text.empty()) return set_missing(target, row);
-    if (!valid_utf8(text) || text.find('\0') != std::string_view::npos) 
+    if (column.missing.declared() ? column.missing.holds(text) : text.empty())
+      return set_missing(target, row);
+    if (!valid_utf8(text) || text.find('\0') != std::string_view::npos)
       return bad_value(target, row, column, "bytes that are not UTF-8 or are NUL");
     return put_text(target, row, text, in_map);
   }
   text = trim(text);
-  if (column.missing.declared() ? column.missing.holds(text) : text.empty()) return set_missing(target, row);
+  if (column.missing.declared() ? column.missing.holds(text) : text.empty())
+    return set_missing(target, row);
   switch (column.type) {
     case ValueType::kInt64:
       if (const auto v = parse_int64(text)) return put(target, row, *v);
@@ -200,11 +206,15 @@ void Scanner::store(Target& target, std::size_t row, const ScanColumn& column, s
   bad_value(target, row, column, text);
 }
 
-void Scanner::store_json(Target& target, std::size_t row, const ScanColumn& column, const Json& value) {
+void Scanner::store_json(Target& target, std::size_t row, const ScanColumn& column,
+                         const Json& value) {
   if (value.is_null()) return set_missing(target, row);
-  if (value.is_string()) return store(target, row, column, value.get_ref<const std::string&>(), false);
-  if (column.type == ValueType::kDouble && value.is_number()) return put(target, row, value.get<double>());
-  if (column.type == ValueType::kBool && value.is_boolean()) return put(target, row, value.get<bool>());
+  if (value.is_string())
+    return store(target, row, column, value.get_ref<const std::string&>(), false);
+  if (column.type == ValueType::kDouble && value.is_number())
+    return put(target, row, value.get<double>());
+  if (column.type == ValueType::kBool && value.is_boolean())
+    return put(target, row, value.get<bool>());
   if (column.type == ValueType::kInt64 && value.is_number_integer() &&
       (!value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX))
     return put(target, row, value.get<std::int64_t>());
@@ -223,7 +233,8 @@ bool Scanner::read_delimited(std::size_t row) {
   if (fields.size() != scan_->expected_fields) {
     row_error(fmt::format("{} field{} where the header has {}", with_thousands(fields.size()),
                           fields.size() == 1 ? "" : "s", with_thousands(scan_->expected_fields)),
-              "repair the row, or declare layout.delimiter or layout.comment if the file was read wrongly");
+              "repair the row, or declare layout.delimiter or layout.comment if the file was read "
+              "wrongly");
     return false;
   }
   const ScanPiece& piece = scan_->pieces[piece_];
@@ -263,16 +274,16 @@ bool Scanner::read_json_line(std::size_t row) {
 bool Scanner::raise() {
   if (!fatal_ && !errors_.empty()) {
     const ErrorItem& first = errors_.front();
-    const std::string more =
-        errors_.size() == 1 ? std::string()
-        : errors_.size() < kMaxErrors
-            ? fmt::format(" (and {} more)", errors_.size() - 1)
-            : fmt::format(" (and at least {} more)", errors_.size() - 1);
-    fatal_ = Error(Code::kUserData,
-                   fmt::format("{}, line {}, column \"{}\": \"{}\" is {}{}", first.file,
-                               with_thousands(*first.line), first.column, first.value, first.message, more),
-                   "repair the values, declare the column's type (layout.types), or count such values as "
-                   "missing: on_bad_value \"null\"");
+    const std::string more = errors_.size() == 1 ? std::string()
+                             : errors_.size() < kMaxErrors
+                                 ? fmt::format(" (and {} more)", errors_.size() - 1)
+                                 : fmt::format(" (and at least {} more)", errors_.size() - 1);
+    fatal_ = Error(
+        Code::kUserData,
+        fmt::format("{}, line {}, column \"{}\": \"{}\" is {}{}", first.file,
+                    with_thousands(*first.line), first.column, first.value, first.message, more),
+        "repair the values, declare the column's type (layout.types), or count such values as "
+        "missing: on_bad_value \"null\"");
     fatal_->errors = errors_;
   }
   if (!fatal_) return true;
@@ -284,7 +295,9 @@ bool Scanner::raise() {
 bool Scanner::pause() {
   if (rows_) advance(row_begin_);
   if (scan_->options.progress) scan_->options.progress(scan_->report->bytes);
-  if (scan_->options.cancelled == nullptr || !scan_->options.cancelled->load(std::memory_order_relaxed)) return true;
+  if (scan_->options.cancelled == nullptr ||
+      !scan_->options.cancelled->load(std::memory_order_relaxed))
+    return true;
   fatal_ = Error(Code::kCancelled, "cancelled");
   return false;
 }
@@ -296,8 +309,8 @@ bool Scanner::fill(duckdb_data_chunk chunk) {
     targets_[i].data = duckdb_vector_get_data(targets_[i].vector);
     targets_[i].validity = nullptr;
   }
-  const std::size_t most =
-      std::clamp<std::size_t>(kChunkCells / std::max<std::size_t>(1, wanted_.size()), 16, duckdb_vector_size());
+  const std::size_t most = std::clamp<std::size_t>(
+      kChunkCells / std::max<std::size_t>(1, wanted_.size()), 16, duckdb_vector_size());
   std::size_t row = 0;
   if (!rows_) open_piece();
   while (row < most && rows_) {
@@ -352,7 +365,8 @@ void bind(duckdb_bind_info info) {
     duckdb_bind_add_result_column(info, column.name.c_str(), type);
     duckdb_destroy_logical_type(&type);
   }
-  duckdb_bind_set_bind_data(info, new Bound{std::move(scan)}, [](void* p) { delete static_cast<Bound*>(p); });
+  duckdb_bind_set_bind_data(info, new Bound{std::move(scan)},
+                            [](void* p) { delete static_cast<Bound*>(p); });
 }
 
 void start(duckdb_init_info info) {
@@ -362,8 +376,9 @@ void start(duckdb_init_info info) {
   for (idx_t i = 0; i < duckdb_init_get_column_count(info); ++i)
     wanted.push_back(duckdb_init_get_column_index(info, i));
   duckdb_init_set_max_threads(info, 1);
-  duckdb_init_set_init_data(info, new Started{std::make_unique<Scanner>(bound->scan, std::move(wanted), session)},
-                            [](void* p) { delete static_cast<Started*>(p); });
+  duckdb_init_set_init_data(
+      info, new Started{std::make_unique<Scanner>(bound->scan, std::move(wanted), session)},
+      [](void* p) { delete static_cast<Started*>(p); });
 }
 
 void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
@@ -383,7 +398,9 @@ void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
 
 }  // namespace
 
-std::string file_label(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+std::string file_label(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
 
 std::string shown_name(const SourceFile& file) {
   return file.shown_as.empty() ? file_label(file.path) : file.shown_as;

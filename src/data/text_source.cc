@@ -17,7 +17,7 @@
 namespace polysome {
 namespace {
 
-constexpr std::size_t kWholeBytes = 16'000'000;   // files up to this size are looked at whole
+constexpr std::size_t kWholeBytes = 16'000'000;  // files up to this size are looked at whole
 constexpr std::size_t kHeadBytes = 1'000'000;
 constexpr std::size_t kMostHeadBytes = 256'000'000;  // of one very long header line
 constexpr std::size_t kSpotBytes = 256'000;
@@ -27,7 +27,8 @@ constexpr std::size_t kSniffRows = 100;
 bool starts_with_bom(std::string_view text) { return text.starts_with("\xef\xbb\xbf"); }
 
 // Behind the leading lines that begin with `comment`; *last: where the last of them begins.
-std::size_t skip_preamble(std::string_view text, std::size_t at, char comment, std::size_t* last = nullptr) {
+std::size_t skip_preamble(std::string_view text, std::size_t at, char comment,
+                          std::size_t* last = nullptr) {
   while (at < text.size() && comment != '\0' && text[at] == comment) {
     if (last != nullptr) *last = at;
     const auto end = text.find('\n', at);
@@ -38,7 +39,8 @@ std::size_t skip_preamble(std::string_view text, std::size_t at, char comment, s
 }
 
 // Fields of the first rows under one delimiter.
-std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, TextShape shape, bool whole) {
+std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, TextShape shape,
+                                      bool whole) {
   RowScanner rows(text, at, shape);
   std::vector<std::size_t> counts;
   while (counts.size() < kSniffRows && rows.next_row() < text.size()) {
@@ -52,7 +54,8 @@ std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, Tex
   return counts;
 }
 
-char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote, bool whole) {
+char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote,
+                     bool whole) {
   const std::array<char, 4> order = format == "tsv" ? std::array<char, 4>{'\t', ',', ';', '|'}
                                                     : std::array<char, 4>{',', '\t', ';', '|'};
   char best = order[0];
@@ -68,7 +71,8 @@ char sniff_delimiter(std::string_view text, std::size_t at, const std::string& f
     const double rows = static_cast<double>(counts.size() > 1 ? counts.size() - 1 : 1);
     const double agree = static_cast<double>(common->second) / rows;
     // Agreement decides; among equals more fields, among those the format's own first.
-    const double score = agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
+    const double score =
+        agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
     if (score > best_score * (best_score > 0 && d != order[0] ? 1.0000001 : 1)) {
       best_score = score;
       best = d;
@@ -79,15 +83,17 @@ char sniff_delimiter(std::string_view text, std::size_t at, const std::string& f
 
 // Lines of # on top are comments, unless the last one is as wide as the rows: then it is the header
 // ("#CHROM"), and # means nothing further on. Returns where the header begins.
-std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format, bool fresh,
-                          TextShape* shape) {
+std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format,
+                          bool fresh, TextShape* shape) {
   std::size_t last = at;
   const std::size_t behind = skip_preamble(sample.text, at, '#', &last);
-  if (fresh) shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
+  if (fresh)
+    shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
   const auto rows = field_counts(sample.text, behind, *shape, sample.whole);
   const auto header = field_counts(sample.text, last, *shape, sample.whole);
   // "# on Monday, of course" may be as wide by chance; "# a,b" alone is what numpy writes.
-  const bool like_header = last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
+  const bool like_header =
+      last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
   const bool is_header =
       like_header && !header.empty() && (rows.empty() || (rows[0] > 1 && header[0] == rows[0]));
   if (is_header) {
@@ -135,19 +141,22 @@ void make_unique(std::vector<std::string>* names, Json* warnings) {
   }
   if (repeated > 0)
     warn(warnings, "repeated_column_names", repeated,
-         fmt::format("{} column name{} stood there before; a number was added", repeated, repeated == 1 ? "" : "s"));
+         fmt::format("{} column name{} stood there before; a number was added", repeated,
+                     repeated == 1 ? "" : "s"));
   if (empty > 0)
     warn(warnings, "empty_column_names", empty,
          fmt::format("{} column{} had no name and got column_N", empty, empty == 1 ? "" : "s"));
 }
 
-Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape, const Json& layout,
-                           const std::string& label, bool whole) {
+Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape,
+                           const Json& layout, const std::string& label, bool whole) {
   RowScanner rows(text, at, shape);
   if (rows.next_row() >= text.size())
-    return fail(Code::kUserData, fmt::format("{} is empty", label), "it needs at least a header line");
+    return fail(Code::kUserData, fmt::format("{} is empty", label),
+                "it needs at least a header line");
   if (!rows.read_row())
-    return fail(Code::kUserData, fmt::format("{}: the header's quoted field is never closed", label));
+    return fail(Code::kUserData,
+                fmt::format("{}: the header's quoted field is never closed", label));
   Header out;
   std::string buffer;
   const auto first_row_at = static_cast<std::size_t>(rows.fields().front().begin - text.data());
@@ -164,7 +173,8 @@ Result<Header> read_header(std::string_view text, std::size_t at, TextShape shap
   out.fields = out.names.size();
   if (!out.present) {
     out.data_offset = first_row_at;
-    for (std::size_t i = 0; i < out.names.size(); ++i) out.names[i] = fmt::format("column_{}", i + 1);
+    for (std::size_t i = 0; i < out.names.size(); ++i)
+      out.names[i] = fmt::format("column_{}", i + 1);
     return out;
   }
   out.data_offset = rows.next_row();
@@ -186,10 +196,11 @@ Result<Header> read_header(std::string_view text, std::size_t at, TextShape shap
   return out;
 }
 
-// Shows the rows of [at, end of text) to the guesses; rows with another number of fields are left out (a
-// spot may have begun inside a quoted field).
-void see_rows(std::string_view text, std::size_t at, TextShape shape, char decimal, std::size_t fields,
-              bool to_the_end, const std::vector<MissingTexts>& missing, std::vector<TypeGuess>* guesses) {
+// Shows the rows of [at, end of text) to the guesses; rows with another number of fields are left
+// out (a spot may have begun inside a quoted field).
+void see_rows(std::string_view text, std::size_t at, TextShape shape, char decimal,
+              std::size_t fields, bool to_the_end, const std::vector<MissingTexts>& missing,
+              std::vector<TypeGuess>* guesses) {
   RowScanner rows(text, at, shape);
   std::string buffer;
   while (rows.next_row() < text.size()) {
@@ -202,7 +213,8 @@ void see_rows(std::string_view text, std::size_t at, TextShape shape, char decim
 }
 
 Status guess_types(TableSource* source, TextShape shape, char decimal, std::size_t fields,
-                   const std::vector<MissingTexts>& missing, std::vector<TypeGuess>* guesses, bool* all_seen) {
+                   const std::vector<MissingTexts>& missing, std::vector<TypeGuess>* guesses,
+                   bool* all_seen) {
   *all_seen = true;
   for (const auto& file : source->files) {
     std::vector<TypeGuess> in_order(fields);
@@ -214,50 +226,56 @@ Status guess_types(TableSource* source, TextShape shape, char decimal, std::size
     }
     if (!file.compression.empty() || file.bytes <= kWholeBytes) {
       POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
-      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()), shape, decimal, fields,
-               sample.whole, missing_here, &in_order);
+      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()), shape,
+               decimal, fields, sample.whole, missing_here, &in_order);
       *all_seen = *all_seen && sample.whole;
     } else {
       *all_seen = false;
       POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
       const auto text = mapped->text();
-      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)), file.data_offset, shape,
-               decimal, fields, false, missing_here, &in_order);
+      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)),
+               file.data_offset, shape, decimal, fields, false, missing_here, &in_order);
       for (std::size_t i = 1; i <= kSpots; ++i) {
         const std::size_t from = text.size() / (kSpots + 1) * i;
         // A spot holds some rows, however long they are.
         const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 3);
         const std::size_t begin = row_start_at_or_after(text, from, false, shape);
         if (begin >= text.size() || begin - from > kMostHeadBytes) continue;
-        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, shape, decimal, fields, false,
-                 missing_here, &in_order);
+        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, shape, decimal, fields,
+                 false, missing_here, &in_order);
       }
     }
-    for (std::size_t c = 0; c < fields; ++c) (*guesses)[c] = in_order[file.fields.empty() ? c : file.fields[c]];
+    for (std::size_t c = 0; c < fields; ++c)
+      (*guesses)[c] = in_order[file.fields.empty() ? c : file.fields[c]];
   }
   return {};
 }
 
 // The header of each further file: the same names; their order may differ.
-Status match_header(const std::vector<std::string>& names, const Header& header, const std::string& first,
-                    const std::string& label, SourceFile* file) {
+Status match_header(const std::vector<std::string>& names, const Header& header,
+                    const std::string& first, const std::string& label, SourceFile* file) {
   file->data_offset = header.data_offset;
   if (header.names == names) return {};
   std::map<std::string, std::uint32_t> place;
-  for (std::size_t i = 0; i < header.names.size(); ++i) place[header.names[i]] = static_cast<std::uint32_t>(i);
+  for (std::size_t i = 0; i < header.names.size(); ++i)
+    place[header.names[i]] = static_cast<std::uint32_t>(i);
   std::string differs;
   for (const auto& name : names)
     if (!place.contains(name)) differs += (differs.empty() ? "" : ", ") + name;
   if (!differs.empty() || header.names.size() != names.size())
-    return fail(Code::kUserData,
-                differs.empty() ? fmt::format("{} has {} columns, {} has {}", label, header.names.size(), first, names.size())
-                                : fmt::format("{} lacks columns that {} has: {}", label, first, differs.substr(0, 300)),
-                "files of one dataset have the same columns; load the others under a name of their own");
+    return fail(
+        Code::kUserData,
+        differs.empty()
+            ? fmt::format("{} has {} columns, {} has {}", label, header.names.size(), first,
+                          names.size())
+            : fmt::format("{} lacks columns that {} has: {}", label, first, differs.substr(0, 300)),
+        "files of one dataset have the same columns; load the others under a name of their own");
   for (const auto& name : names) file->fields.push_back(place[name]);
   return {};
 }
 
-Status check_declared(const Json& layout, const std::vector<std::string>& names, const std::string& id) {
+Status check_declared(const Json& layout, const std::vector<std::string>& names,
+                      const std::string& id) {
   std::vector<std::string> asked;
   if (layout.contains("types"))
     for (const auto& [name, type] : layout["types"].items()) asked.push_back(name);
@@ -265,8 +283,9 @@ Status check_declared(const Json& layout, const std::vector<std::string>& names,
     for (const auto& name : layout["label_columns"]) asked.push_back(name.get<std::string>());
   for (const auto& name : asked)
     if (std::ranges::find(names, name) == names.end())
-      return fail(Code::kUserData, fmt::format("layout names column \"{}\", which is not in dataset {}{}", name, id,
-                                               did_you_mean(name, names)));
+      return fail(Code::kUserData,
+                  fmt::format("layout names column \"{}\", which is not in dataset {}{}", name, id,
+                              did_you_mean(name, names)));
   return {};
 }
 
@@ -285,7 +304,8 @@ std::uint64_t share(std::uint64_t total, std::uint64_t part, std::uint64_t parts
 }
 
 TextShape shape_of(const Json& dialect) {
-  return {letter(dialect, "delimiter", ','), letter(dialect, "quote", '"'), letter(dialect, "comment", '\0')};
+  return {letter(dialect, "delimiter", ','), letter(dialect, "quote", '"'),
+          letter(dialect, "comment", '\0')};
 }
 
 Result<Sample> head_sample(const SourceFile& file, std::size_t bytes) {
@@ -297,16 +317,15 @@ Result<Sample> head_sample(const SourceFile& file, std::size_t bytes) {
     return out;
   }
   out.whole = true;
-  POLYSOME_TRY(decompress(
-      file.path, file.compression,
-      [&](std::string_view block) -> Result<bool> {
-        out.text.append(block);
-        if (out.text.size() <= bytes) return true;
-        out.text.resize(bytes);
-        out.whole = false;
-        return false;
-      },
-      {}));
+  POLYSOME_TRY(decompress(file.path, file.compression,
+                          [&](std::string_view block) -> Result<bool> {
+                            out.text.append(block);
+                            if (out.text.size() <= bytes) return true;
+                            out.text.resize(bytes);
+                            out.whole = false;
+                            return false;
+                          },
+                          {}));
   return out;
 }
 
@@ -328,23 +347,28 @@ Status inspect_delimited(TableSource* source, const Json& layout) {
       at = starts_with_bom(sample.text) ? 3 : 0;
       at = skip_preamble(sample.text, at, shape.comment);
       const auto line = sample.text.find('\n', at);
-      const bool enough = line != std::string::npos && sample.text.find('\n', line + 1) != std::string::npos;
+      const bool enough =
+          line != std::string::npos && sample.text.find('\n', line + 1) != std::string::npos;
       if (enough || sample.whole || head >= kMostHeadBytes) break;
       head *= 8;
     }
     if (sample.text.substr(0, kHeadBytes).find('\0') != std::string::npos)
       return fail(Code::kUserData, fmt::format("{} is not text: it holds NUL bytes", label),
                   "give its format, or convert it to delimited text in UTF-8");
-    const bool fresh = i == 0 && !layout.contains("delimiter");  // the first file tells the delimiter
+    const bool fresh =
+        i == 0 && !layout.contains("delimiter");  // the first file tells the delimiter
     if (i == 0) shape.delimiter = letter(layout, "delimiter", ',');
-    if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() && sample.text[at] == '#') {
+    if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
+        sample.text[at] == '#') {
       at = told_preamble(sample, at, source->format, fresh, &shape);
     } else {
       at = skip_preamble(sample.text, at, shape.comment);
       if (fresh)
-        shape.delimiter = sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
+        shape.delimiter =
+            sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
     }
-    POLYSOME_ASSIGN(Header header, read_header(sample.text, at, shape, layout, label, sample.whole));
+    POLYSOME_ASSIGN(Header header,
+                    read_header(sample.text, at, shape, layout, label, sample.whole));
     if (i == 0) {
       first = header;
       first_label = label;
@@ -402,11 +426,12 @@ Status inspect_ndjson(TableSource* source, const Json& layout) {
       rows.read_row();
       if (!sample.whole && rows.next_row() >= sample.text.size()) break;
       const Field& line = rows.fields().front();
-      const auto object =
-          parse_json({line.begin, static_cast<std::size_t>(line.end - line.begin)}, {64, 1'000'000, SIZE_MAX});
+      const auto object = parse_json({line.begin, static_cast<std::size_t>(line.end - line.begin)},
+                                     {64, 1'000'000, SIZE_MAX});
       if (!object || !object->is_object())
         return fail(Code::kUserData,
-                    fmt::format("{}, line {}: {}", file_label(file.path), with_thousands(line_number(sample.text, at)),
+                    fmt::format("{}, line {}: {}", file_label(file.path),
+                                with_thousands(line_number(sample.text, at)),
                                 object ? "not a JSON object" : object.error().message),
                     "NDJSON has one object a line; a file that is one array has the format json");
       for (const auto& [key, value] : object->items()) {
@@ -420,11 +445,13 @@ Status inspect_ndjson(TableSource* source, const Json& layout) {
     }
   }
   if (names.empty())
-    return fail(Code::kUserData, fmt::format("dataset {} is empty", source->id), "NDJSON needs at least one object");
+    return fail(Code::kUserData, fmt::format("dataset {} is empty", source->id),
+                "NDJSON needs at least one object");
   POLYSOME_TRY(check_declared(layout, names, source->id));
   for (const auto& key : names) {
-    SourceColumn column{key, std::string(name(only_text[key] ? ValueType::kString : guesses[key].type(all_seen))),
-                        "guessed"};
+    SourceColumn column{
+        key, std::string(name(only_text[key] ? ValueType::kString : guesses[key].type(all_seen))),
+        "guessed"};
     if (layout.contains("types") && layout["types"].contains(key)) {
       column.type = layout["types"][key].get<std::string>();
       column.from = "declared";
@@ -437,13 +464,15 @@ Status inspect_ndjson(TableSource* source, const Json& layout) {
 }
 
 Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t partition_size) {
-  const TextShape shape = source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
+  const TextShape shape =
+      source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
   std::vector<Partition> out;
   for (std::uint32_t f = 0; f < source.files.size(); ++f) {
     const SourceFile& file = source.files[f];
     const std::uint64_t begin = std::min(file.data_offset, file.bytes);
     const std::uint64_t bytes = file.bytes - begin;
-    const std::uint64_t parts = std::max<std::uint64_t>(1, (bytes + partition_size - 1) / partition_size);
+    const std::uint64_t parts =
+        std::max<std::uint64_t>(1, (bytes + partition_size - 1) / partition_size);
     if (parts == 1) {
       out.push_back({f, begin, bytes, bytes, 0});
       continue;
@@ -453,7 +482,8 @@ Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t
     std::uint64_t from = begin;
     for (std::uint64_t i = 1; i <= parts; ++i) {
       const auto target = begin + share(bytes, i, parts);
-      const std::uint64_t to = i == parts ? text.size() : border_at_or_after(text, std::max(from, target), shape);
+      const std::uint64_t to =
+          i == parts ? text.size() : border_at_or_after(text, std::max(from, target), shape);
       if (to <= from) continue;
       out.push_back({f, from, to - from, to - from, 0});
       from = to;
@@ -472,10 +502,11 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
   scan->shape = scan->ndjson ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
   scan->decimal = letter(source.dialect, "decimal", '.');
   scan->expected_fields = source.dialect.value("fields", source.columns.size());
-  const Json null_values = source.dialect.contains("null_values") ? source.dialect["null_values"] : Json();
+  const Json null_values =
+      source.dialect.contains("null_values") ? source.dialect["null_values"] : Json();
   for (const auto& c : source.columns)
-    scan->columns.push_back(
-        {c.name, value_type_from_name(c.type).value_or(ValueType::kString), MissingTexts(null_values, c.name)});
+    scan->columns.push_back({c.name, value_type_from_name(c.type).value_or(ValueType::kString),
+                             MissingTexts(null_values, c.name)});
   scan->bad_is_missing = source.on_bad_value == "null";
   scan->options = options;
   scan->report = std::make_shared<ScanReport>();
@@ -485,32 +516,41 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
   std::uint32_t file_before = 0;
   std::uint64_t end_before = 0;  // pieces of one file that adjoin hand their state on
   for (const auto& p : partitions) {
-    if (p.file >= source.files.size()) return fail(Code::kInternal, "a partition of a file that is not there");
+    if (p.file >= source.files.size())
+      return fail(Code::kInternal, "a partition of a file that is not there");
     const SourceFile& file = source.files[p.file];
     auto& mapped = maps[p.file];
     if (mapped == nullptr) {
       POLYSOME_ASSIGN(mapped, FileMap::open(file.path));
       if (mapped->text().size() != file.bytes || mapped->mtime_ns() != file.mtime_ns)
-        return fail(Code::kIo, fmt::format("{} was changed while the job ran ({} bytes at its start, {} now)", file.path,
-                                           with_thousands(file.bytes), with_thousands(mapped->text().size())),
+        return fail(Code::kIo,
+                    fmt::format("{} was changed while the job ran ({} bytes at its start, {} now)",
+                                file.path, with_thousands(file.bytes),
+                                with_thousands(mapped->text().size())),
                     "submit the job again");
     }
     const auto text = mapped->text();
     const std::size_t to = p.offset + p.length;
-    ScanPiece piece{mapped, file.path, p.offset, to, file.fields, shown_name(file), file.first_line};
-    if (p.offset <= file.data_offset) states = {false, false};  // a file's begin is known
-    else if (p.file != file_before || p.offset != end_before) states = given;
+    ScanPiece piece{mapped,      file.path,        p.offset,       to,
+                    file.fields, shown_name(file), file.first_line};
+    if (p.offset <= file.data_offset)
+      states = {false, false};  // a file's begin is known
+    else if (p.file != file_before || p.offset != end_before)
+      states = given;
     file_before = p.file;
     end_before = to;
     if (p.offset > file.data_offset)
-      piece.begin = row_start_at_or_after(text, p.offset,
-                                          options.start_inside_quotes ? states.inside_if_inside : states.inside_if_outside,
-                                          scan->shape);
+      piece.begin = row_start_at_or_after(
+          text, p.offset,
+          options.start_inside_quotes ? states.inside_if_inside : states.inside_if_outside,
+          scan->shape);
     scan->pieces.push_back(std::move(piece));
     if (scan->ndjson) continue;
     // What each start of the first piece comes to at this one's end.
     const EndStates here = end_states(text, p.offset, to, scan->shape);
-    const auto next = [&](bool inside) { return inside ? here.inside_if_inside : here.inside_if_outside; };
+    const auto next = [&](bool inside) {
+      return inside ? here.inside_if_inside : here.inside_if_outside;
+    };
     states = {next(states.inside_if_outside), next(states.inside_if_inside)};
   }
   scan->report->ends_inside_if_outside = states.inside_if_outside;
@@ -521,8 +561,9 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
   if (open == nullptr) open = std::make_shared<std::map<std::string, std::uint64_t>>();
   auto& handles = *std::static_pointer_cast<std::map<std::string, std::uint64_t>>(open);
   const std::uint64_t handle = session.hold(std::move(scan));
-  POLYSOME_TRY(session.run(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
-                                       sql_identifier(view), handle)));
+  POLYSOME_TRY(session.run(
+      fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
+                  sql_identifier(view), handle)));
   if (const auto it = handles.find(view); it != handles.end()) session.release(it->second);
   handles[view] = handle;
   return report;

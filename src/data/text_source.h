@@ -1,5 +1,5 @@
-// Delimited text and NDJSON as tables: told from samples (inspect_text), cut at byte borders (cut_text),
-// scanned as a DuckDB table function over a held object (open_text_view). One thread.
+// Delimited text and NDJSON as tables: told from samples (inspect_text), cut at byte borders
+// (cut_text), scanned as a DuckDB table function over a held object (open_text_view). One thread.
 #pragma once
 
 #include <memory>

@@ -13,7 +13,8 @@ bool leading_zero(std::string_view text) {
 
 void TypeGuess::see(std::string_view raw, char decimal, const MissingTexts& missing) {
   const auto text = trim(raw);
-  if (missing.declared() ? missing.holds(text) || missing.holds(raw) : is_missing_number(text)) return;
+  if (missing.declared() ? missing.holds(text) || missing.holds(raw) : is_missing_number(text))
+    return;
   text_missing_ = false;
   any_ = true;
   if (int64_) int64_ = parse_int64(text).has_value() && !leading_zero(text);

@@ -26,9 +26,10 @@ struct CloseFile {
   void operator()(std::FILE* f) const { std::fclose(f); }
 };
 
-// Parts go through manifests, which keep names only: so the name says which file a part is of and with
-// which line it begins, "<prefix><n>.f<file>.l<line>".
-std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file, std::uint64_t line) {
+// Parts go through manifests, which keep names only: so the name says which file a part is of and
+// with which line it begins, "<prefix><n>.f<file>.l<line>".
+std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file,
+                      std::uint64_t line) {
   return fmt::format("{}{}.f{}.l{}", prefix, n, file, line);
 }
 
@@ -46,7 +47,8 @@ PartOrigin origin_of(const std::string& path) {
   return out;
 }
 
-// Writes a stream into parts, each ending behind a row. Keeps the state of the quotes across blocks.
+// Writes a stream into parts, each ending behind a row. Keeps the state of the quotes across
+// blocks.
 class PartWriter {
  public:
   // `file`: its number in the dataset, kept in the names of the parts with the first line of each.
@@ -149,9 +151,12 @@ class PartWriter {
 };
 
 Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const SourceFile& file,
-                                              std::uint32_t file_index, std::uint64_t partition_size,
-                                              const std::string& prefix, const ScanOptions& options) {
-  const TextShape shape = source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
+                                              std::uint32_t file_index,
+                                              std::uint64_t partition_size,
+                                              const std::string& prefix,
+                                              const ScanOptions& options) {
+  const TextShape shape =
+      source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
   PartWriter writer(shape, partition_size, prefix, file_index);
   std::uint64_t skip = file.data_offset;  // mark, comments and header
   std::uint64_t written = 0;
@@ -162,11 +167,14 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
           return fail(Code::kCancelled, "cancelled");
         written += block.size();
         if (written > kFreeBytes && written / kMostRatio > file.bytes)
-          return fail(Code::kUserData,
-                      fmt::format("{} unpacks to more than {} times its size: refused as a decompression bomb",
-                                  file_label(file.path), kMostRatio),
-                      "unpack it by hand if it is what it should be");
-        const std::size_t drop = static_cast<std::size_t>(std::min<std::uint64_t>(skip, block.size()));
+          return fail(
+              Code::kUserData,
+              fmt::format(
+                  "{} unpacks to more than {} times its size: refused as a decompression bomb",
+                  file_label(file.path), kMostRatio),
+              "unpack it by hand if it is what it should be");
+        const std::size_t drop =
+            static_cast<std::size_t>(std::min<std::uint64_t>(skip, block.size()));
         skip -= drop;
         if (drop > 0) writer.skip(block.substr(0, drop));
         POLYSOME_TRY(writer.write(block.substr(drop)));
@@ -185,26 +193,29 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
 
 }  // namespace
 
-Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source, std::uint32_t file_index,
-                                         std::uint64_t partition_size, const std::string& output_prefix,
+Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source,
+                                         std::uint32_t file_index, std::uint64_t partition_size,
+                                         const std::string& output_prefix,
                                          const ScanOptions& options) {
   if (file_index >= source.files.size()) return fail(Code::kInternal, "no such file to unpack");
   const SourceFile& file = source.files[file_index];
   POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
   if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
-    return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path), "submit the job again");
-  if (source.format != "json") return unpack_text(source, file, file_index, partition_size, output_prefix, options);
+    return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path),
+                "submit the job again");
+  if (source.format != "json")
+    return unpack_text(source, file, file_index, partition_size, output_prefix, options);
   const std::string path = output_prefix + "0.parquet";
   // Parquet would hold DuckDB's 128-bit integers as doubles.
   std::string integers;
   for (const auto& c : source.columns)
     if (c.type == "int64")
-      integers += fmt::format("{}CAST({} AS BIGINT) AS {}", integers.empty() ? "" : ", ", sql_identifier(c.name),
-                              sql_identifier(c.name));
+      integers += fmt::format("{}CAST({} AS BIGINT) AS {}", integers.empty() ? "" : ", ",
+                              sql_identifier(c.name), sql_identifier(c.name));
   if (!integers.empty()) integers = fmt::format(" REPLACE ({})", integers);
   POLYSOME_TRY(session.run(fmt::format(
-      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)", integers,
-      sql_text(file.path), sql_text(path))));
+      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)",
+      integers, sql_text(file.path), sql_text(path))));
   POLYSOME_ASSIGN(const FileStamp written, stamp_of(path));
   return std::vector<UnpackedPart>{{path, written.bytes}};
 }

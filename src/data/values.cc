@@ -19,8 +19,8 @@ constexpr std::array<std::pair<ValueType, std::string_view>, 6> kTypes{{
     {ValueType::kTimestamp, "timestamp"},
     {ValueType::kString, "string"},
 }};
-constexpr std::array<std::string_view, 10> kMissing{".",    "-",    "na",      "n/a",    "#n/a",
-                                                    "nan",  "null", "none",    "#div/0!", "#value!"};
+constexpr std::array<std::string_view, 10> kMissing{".",   "-",    "na",   "n/a",     "#n/a",
+                                                    "nan", "null", "none", "#div/0!", "#value!"};
 
 bool same_ignoring_case(std::string_view a, std::string_view lower) {
   if (a.size() != lower.size()) return false;
@@ -103,8 +103,8 @@ std::optional<double> parse_double(std::string_view text, char decimal) {
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size() || text.empty()) return std::nullopt;
   if (ec == std::errc::result_out_of_range) {
-    // Too large is an infinity, too small a zero, as every reader of numbers has it; from_chars leaves
-    // the value untouched, the exponent's sign tells which.
+    // Too large is an infinity, too small a zero, as every reader of numbers has it; from_chars
+    // leaves the value untouched, the exponent's sign tells which.
     const auto e = text.find_first_of("eE");
     const bool tiny = e != std::string_view::npos && e + 1 < text.size() && text[e + 1] == '-';
     const bool negative = text.front() == '-';
@@ -125,18 +125,21 @@ std::optional<std::int32_t> parse_date(std::string_view text) {
   if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
   const int y = digits(text, 0, 4), m = digits(text, 5, 2), d = digits(text, 8, 2);
   if (y < 0 || m < 1 || d < 1) return std::nullopt;
-  const std::chrono::year_month_day day{std::chrono::year(y), std::chrono::month(static_cast<unsigned>(m)),
+  const std::chrono::year_month_day day{std::chrono::year(y),
+                                        std::chrono::month(static_cast<unsigned>(m)),
                                         std::chrono::day(static_cast<unsigned>(d))};
   if (!day.ok()) return std::nullopt;
   return static_cast<std::int32_t>(std::chrono::sys_days(day).time_since_epoch().count());
 }
 
 std::optional<std::int64_t> parse_timestamp(std::string_view text) {
-  if (text.size() < 16 || (text[10] != ' ' && text[10] != 'T') || text[13] != ':') return std::nullopt;
+  if (text.size() < 16 || (text[10] != ' ' && text[10] != 'T') || text[13] != ':')
+    return std::nullopt;
   const auto day = parse_date(text.substr(0, 10));
   const int hour = digits(text, 11, 2), minute = digits(text, 14, 2);
   if (!day || hour < 0 || hour > 23 || minute < 0 || minute > 59) return std::nullopt;
-  std::int64_t micros = (static_cast<std::int64_t>(*day) * 86400 + hour * 3600 + minute * 60) * 1'000'000;
+  std::int64_t micros =
+      (static_cast<std::int64_t>(*day) * 86400 + hour * 3600 + minute * 60) * 1'000'000;
   std::string_view rest = text.substr(16);
   if (!rest.empty() && rest.front() == ':') {
     const int second = digits(rest, 1, 2);
@@ -176,7 +179,8 @@ bool valid_utf8(std::string_view text) {
       code = code << 6 | (p[i] & 0x3f);
     }
     constexpr std::array<std::uint32_t, 4> kLeast{0, 0x80, 0x800, 0x10000};
-    if (code < kLeast[static_cast<std::size_t>(n)] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+    if (code < kLeast[static_cast<std::size_t>(n)] || code > 0x10ffff ||
+        (code >= 0xd800 && code < 0xe000))
       return false;
     p += n + 1;
   }

@@ -39,9 +39,9 @@ std::string_view trim(std::string_view text);
 std::optional<std::int64_t> parse_int64(std::string_view text);
 // The nearest double, exactly rounded; inf and -inf are numbers, nan is not. `decimal`: '.' or ','.
 std::optional<double> parse_double(std::string_view text, char decimal = '.');
-std::optional<bool> parse_bool(std::string_view text);                // true, false in any case
-std::optional<std::int32_t> parse_date(std::string_view text);        // YYYY-MM-DD: days since 1970
-std::optional<std::int64_t> parse_timestamp(std::string_view text);   // microseconds since 1970, UTC
+std::optional<bool> parse_bool(std::string_view text);               // true, false in any case
+std::optional<std::int32_t> parse_date(std::string_view text);       // YYYY-MM-DD: days since 1970
+std::optional<std::int64_t> parse_timestamp(std::string_view text);  // microseconds since 1970, UTC
 bool valid_utf8(std::string_view text);
 
 }  // namespace polysome

@@ -209,7 +209,7 @@ TEST(ExactSum, DamagedStatesAreRefused) {
     if (auto m = Moments::parse(bytes)) {
       Moments copy = *m;
       copy.merge(*m);
-      EXPECT_TRUE(Moments::parse(copy.serialize()).has_value() || copy.count < 0);
+      EXPECT_EQ(copy.count, 2 * m->count);
       (void)copy.variance(1);
     }
   }

@@ -13,6 +13,8 @@ namespace {
 // A state's bytes: version and flags, count, sum, squares.
 constexpr char kStateMark = 'M';
 constexpr char kSumsMark = 'S';
+// More values than any dataset has: a larger count is damage, and would overflow when merged.
+constexpr std::int64_t kMostCount = std::int64_t{1} << 53;
 
 double of_sum(const ExactSum<kValueWindow>& sum, std::uint64_t divisor) {
   return sum.has_infinity() ? sum.infinity() : divide(sum.magnitude(), divisor);
@@ -57,7 +59,7 @@ Result<Moments> Moments::parse(std::string_view bytes) {
     out.has_squares = bytes[0] == kStateMark;
     std::memcpy(&out.count, bytes.data() + 1, sizeof out.count);
     bytes.remove_prefix(1 + sizeof out.count);
-    if (out.count >= 0 && out.sum.take_from(&bytes) &&
+    if (out.count >= 0 && out.count <= kMostCount && out.sum.take_from(&bytes) &&
         (!out.has_squares || out.squares.take_from(&bytes)) && bytes.empty())
       return out;
   }

@@ -1,6 +1,6 @@
-// The wire between service, supervisor and slot: an 8-byte header (payload length, kind, slot) and a
-// JSON payload of at most 1 MB. The supervisor routes by the header alone. FrameReader is fed what
-// arrives and gives whole frames; hostile lengths are an error, never an allocation.
+// The wire between service, supervisor and slot: an 8-byte header (payload length, kind, slot) and
+// a JSON payload of at most 1 MB. The supervisor routes by the header alone. FrameReader is fed
+// what arrives and gives whole frames; hostile lengths are an error, never an allocation.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ namespace polysome {
 
 enum class FrameKind : std::uint8_t {
   // service → supervisor (→ slot)
-  kStart = 1,    // TaskSpec
-  kCancel = 2,   // {"attempt": "3-17"} or {"id": n}: interrupt it if running, drop it if queued
-  kRequest = 3,  // data service: {"id": n, "kind": "...", ...}
-  kShutdown = 4, // supervisor ends after its slots' running tasks (graceful) {"force": bool}
-  kSlotSeen = 5, // the service has read a kSlotLost: what it sends from here is for the new process
+  kStart = 1,     // TaskSpec
+  kCancel = 2,    // {"attempt": "3-17"} or {"id": n}: interrupt it if running, drop it if queued
+  kRequest = 3,   // data service: {"id": n, "kind": "...", ...}
+  kShutdown = 4,  // supervisor ends after its slots' running tasks (graceful) {"force": bool}
+  kSlotSeen =
+      5,  // the service has read a kSlotLost: what it sends from here is for the new process
   // slot → supervisor → service
   kReady = 16,     // slot is up: {"pid": n}
   kStarted = 17,   // {"attempt": "3-17"}
@@ -28,11 +29,12 @@ enum class FrameKind : std::uint8_t {
   kReply = 21,     // {"id": n, "ok": {...}} or {"id": n, "error": problem}
   kLog = 22,       // {"level", "message", "attempt"}
   // supervisor → service
-  kHello = 32,     // {"pid", "version", "slots"}
-  // {"pid", "signal", "status", "out_of_memory", "message"}; a new slot process is already starting.
+  kHello = 32,  // {"pid", "version", "slots"}
+  // {"pid", "signal", "status", "out_of_memory", "message"}; a new slot process is already
+  // starting.
   // Work that was on its way to the old one is dropped until kSlotSeen.
   kSlotLost = 33,
-  kHealth = 34,    // every second: {"slots": [{"pid","rss","cpu_percent"}], "memory", "cpu_percent"}
+  kHealth = 34,  // every second: {"slots": [{"pid","rss","cpu_percent"}], "memory", "cpu_percent"}
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 8;

@@ -1,5 +1,5 @@
-// A job as everybody but the core's insides sees it: what was asked for (JobSpec, immutable), how far
-// it is (JobState), and the one table of its states. Plain values.
+// A job as everybody but the core's insides sees it: what was asked for (JobSpec, immutable), how
+// far it is (JobState), and the one table of its states. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,17 @@ namespace polysome {
 
 enum class Priority : std::uint8_t { kLow = 1, kNormal = 2, kHigh = 3, kCritical = 4 };
 enum class JobStatus : std::uint8_t { kPending, kRunning, kCompleted, kFailed, kCancelled };
-// The finer state. held and waiting are pending; planning, running, retrying, cancelling are running
-// (cancelling of a job that never started: pending); done is one of the three ends.
-enum class Phase : std::uint8_t { kHeld, kWaiting, kPlanning, kRunning, kRetrying, kCancelling, kDone };
+// The finer state. held and waiting are pending; planning, running, retrying, cancelling are
+// running (cancelling of a job that never started: pending); done is one of the three ends.
+enum class Phase : std::uint8_t {
+  kHeld,
+  kWaiting,
+  kPlanning,
+  kRunning,
+  kRetrying,
+  kCancelling,
+  kDone
+};
 
 std::string_view name(Priority p);
 std::string_view name(JobStatus s);
@@ -33,7 +41,8 @@ constexpr bool is_final(JobStatus s) {
 // pending (stop, restart), pending → failed|cancelled. Final states never change.
 bool may_change(JobStatus from, JobStatus to);
 
-// Where a dataset's data is, after the name was resolved. Files are expanded and checked by the worker.
+// Where a dataset's data is, after the name was resolved. Files are expanded and checked by the
+// worker.
 struct DatasetRef {
   std::string id;                  // as the caller named it
   std::string source;              // absolute path, folder or glob; empty when `files` is given
@@ -50,18 +59,18 @@ struct JobSpec {
   JobId id;
   std::string operation;
   std::vector<std::string> dataset_ids;
-  std::vector<DatasetRef> datasets;     // resolved at submit, in the order of dataset_ids
-  Json parameters = Json::object();     // validated, defaults filled in
-  Json output = Json::object();         // as asked: path, format, compression, files, if_exists
+  std::vector<DatasetRef> datasets;  // resolved at submit, in the order of dataset_ids
+  Json parameters = Json::object();  // validated, defaults filled in
+  Json output = Json::object();      // as asked: path, format, compression, files, if_exists
   Priority priority = Priority::kNormal;
   JobLimits limits;
   std::uint64_t partition_size = 100'000'000;
-  std::string type;                     // table, omics, model, pipeline, diagnostic (by operation)
+  std::string type;  // table, omics, model, pipeline, diagnostic (by operation)
   std::string user;
   std::string name;
   std::vector<std::string> tags;
   std::vector<JobId> depends_on;
-  std::string on_bad_value = "fail";    // or "null"
+  std::string on_bad_value = "fail";  // or "null"
   std::optional<std::int64_t> max_bad_values;
   WallTime created_at = 0;
 
@@ -80,7 +89,7 @@ struct StageState {
 struct AttemptRecord {  // a failed attempt, for people
   std::string task;     // "scan/17"
   int attempt = 1;
-  std::string worker;   // "w3"
+  std::string worker;  // "w3"
   std::string fault_class;
   std::string message;
   WallTime at = 0;

@@ -99,7 +99,8 @@ std::string place(std::string_view text, std::size_t position) {
 
 Result<Json> parse(std::string_view text, JsonLimits limits) {
   if (text.size() > limits.bytes)
-    return fail(Code::kTooLarge, fmt::format("the JSON text is over {}", format_bytes(limits.bytes)));
+    return fail(Code::kTooLarge,
+                fmt::format("the JSON text is over {}", format_bytes(limits.bytes)));
   Checker checker(limits);
   bool good = false;
   try {
@@ -108,7 +109,8 @@ Result<Json> parse(std::string_view text, JsonLimits limits) {
     checker.problem = e.what();
   }
   if (!good)
-    return fail(Code::kMalformed, "not valid JSON: " + checker.problem + place(text, checker.position));
+    return fail(Code::kMalformed,
+                "not valid JSON: " + checker.problem + place(text, checker.position));
   Json out = Json::parse(text, nullptr, false);
   if (out.is_discarded()) return fail(Code::kMalformed, "not valid JSON");
   return out;
@@ -207,7 +209,8 @@ std::optional<std::int64_t> ObjectReader::integer(const char* key, std::int64_t 
   if (v == nullptr) return std::nullopt;
   std::optional<std::int64_t> out;
   if (v->is_number_unsigned()) {
-    if (v->get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX)) out = v->get<std::int64_t>();
+    if (v->get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX))
+      out = v->get<std::int64_t>();
   } else if (v->is_number_integer()) {
     out = v->get<std::int64_t>();
   } else if (v->is_number_float() && std::trunc(v->get<double>()) == v->get<double>() &&
@@ -216,8 +219,9 @@ std::optional<std::int64_t> ObjectReader::integer(const char* key, std::int64_t 
   }
   if (!out || *out < least || *out > most) {
     refuse(key, Code::kInvalid,
-           most == INT64_MAX ? fmt::format("{} must be a whole number of at least {}", key, least)
-                             : fmt::format("{} must be a whole number from {} to {}", key, least, most));
+           most == INT64_MAX
+               ? fmt::format("{} must be a whole number of at least {}", key, least)
+               : fmt::format("{} must be a whole number from {} to {}", key, least, most));
     return std::nullopt;
   }
   return out;
@@ -248,12 +252,15 @@ std::optional<bool> ObjectReader::boolean(const char* key) {
 std::optional<std::uint64_t> ObjectReader::bytes(const char* key) {
   const Json* v = raw(key);
   if (v == nullptr) return std::nullopt;
-  Result<std::uint64_t> size = fail(Code::kInvalid, "not a size", "write it as 2GB, 512MiB or a number of bytes");
+  Result<std::uint64_t> size =
+      fail(Code::kInvalid, "not a size", "write it as 2GB, 512MiB or a number of bytes");
   if (v->is_string()) size = parse_bytes(v->get<std::string>());
   if (v->is_number() && v->get<double>() >= 0 && v->get<double>() < 9e18)
-    size = v->is_number_float() ? static_cast<std::uint64_t>(v->get<double>()) : v->get<std::uint64_t>();
+    size = v->is_number_float() ? static_cast<std::uint64_t>(v->get<double>())
+                                : v->get<std::uint64_t>();
   if (!size) {
-    refuse(key, Code::kInvalid, fmt::format("{}: {}", key, size.error().message), size.error().hint);
+    refuse(key, Code::kInvalid, fmt::format("{}: {}", key, size.error().message),
+           size.error().hint);
     return std::nullopt;
   }
   return *size;
@@ -271,7 +278,8 @@ std::optional<std::vector<std::string>> ObjectReader::texts(const char* key, std
       if (good) out.push_back(item.get<std::string>());
     }
   if (!good) {
-    refuse(key, Code::kInvalid, fmt::format("{} must be a text or a list of at most {} texts", key, most));
+    refuse(key, Code::kInvalid,
+           fmt::format("{} must be a text or a list of at most {} texts", key, most));
     return std::nullopt;
   }
   return out;

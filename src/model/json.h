@@ -26,7 +26,8 @@ struct JsonLimits {
 Result<Json> parse_json(std::string_view text, JsonLimits limits = {});
 // For our own files and frames: no limits but depth 64.
 Result<Json> parse_trusted_json(std::string_view text);
-// Compact; invalid UTF-8 in strings (names of files and columns) becomes U+FFFD, never an exception.
+// Compact; invalid UTF-8 in strings (names of files and columns) becomes U+FFFD, never an
+// exception.
 std::string dump(const Json& value);
 std::string dump_pretty(const Json& value);
 // A double for people and programs: null for NaN is never written; NaN and infinities are the

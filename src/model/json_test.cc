@@ -17,7 +17,8 @@ TEST(Json, AMillionDoublesSurviveARoundTripExactly) {
     const auto value = std::bit_cast<double>(random());
     if (!std::isfinite(value)) continue;
     const auto back = parse_trusted_json(dump(Json{value}));
-    if (!back || std::bit_cast<std::uint64_t>((*back)[0].get<double>()) != std::bit_cast<std::uint64_t>(value))
+    if (!back || std::bit_cast<std::uint64_t>((*back)[0].get<double>()) !=
+                     std::bit_cast<std::uint64_t>(value))
       ++wrong;
   }
   EXPECT_EQ(wrong, 0);

@@ -15,7 +15,8 @@ namespace polysome {
 namespace {
 
 TEST(JobId, SortsByTimeAndReadsBackItsText) {
-  const JobId a = JobId::make(1'700'000'000'000, {255, 255, 255, 255, 255, 255, 255, 255, 255, 255});
+  const JobId a =
+      JobId::make(1'700'000'000'000, {255, 255, 255, 255, 255, 255, 255, 255, 255, 255});
   const JobId b = JobId::make(1'700'000'000'001, {});
   EXPECT_LT(a, b);
   EXPECT_LT(a.text(), b.text());
@@ -36,7 +37,8 @@ TEST(Bytes, ReadsSizesAsDaskDoes) {
   EXPECT_EQ(parse_bytes("512MiB"), 536'870'912u);
   EXPECT_EQ(parse_bytes("1.5 kB"), 1500u);
   EXPECT_EQ(parse_bytes("7"), 7u);
-  for (const char* bad : {"", "GB", "-1GB", "2XB", "1e400", "nan"}) EXPECT_FALSE(parse_bytes(bad)) << bad;
+  for (const char* bad : {"", "GB", "-1GB", "2XB", "1e400", "nan"})
+    EXPECT_FALSE(parse_bytes(bad)) << bad;
 }
 
 TEST(Bytes, WritesThreeDigitsAtMost) {
@@ -63,7 +65,8 @@ TEST(Clock, TimesReadBack) {
 TEST(JobStatus, FinalStatesNeverChange) {
   using enum JobStatus;
   for (const auto from : {kCompleted, kFailed, kCancelled})
-    for (const auto to : {kPending, kRunning, kCompleted, kFailed, kCancelled}) EXPECT_FALSE(may_change(from, to));
+    for (const auto to : {kPending, kRunning, kCompleted, kFailed, kCancelled})
+      EXPECT_FALSE(may_change(from, to));
   EXPECT_TRUE(may_change(kPending, kRunning));
   EXPECT_TRUE(may_change(kRunning, kPending));
   EXPECT_FALSE(may_change(kPending, kCompleted));
@@ -74,7 +77,8 @@ TEST(JobSpec, ReadsBackWhatItWrote) {
   spec.id = JobId::make(5, {1, 2, 3});
   spec.operation = "aggregate";
   spec.dataset_ids = {"a", "b"};
-  spec.datasets = {{"a", "/data/a.csv", {}, "csv", {{"header", true}}}, {"b", "", {"/x", "/y"}, "", Json::object()}};
+  spec.datasets = {{"a", "/data/a.csv", {}, "csv", {{"header", true}}},
+                   {"b", "", {"/x", "/y"}, "", Json::object()}};
   spec.parameters = {{"column", "x"}};
   spec.priority = Priority::kHigh;
   spec.limits.max_memory = 4'000'000'000;
@@ -141,7 +145,8 @@ TEST(Frames, ArriveWholeHoweverTheyAreCut) {
     FrameReader reader;
     std::vector<Frame> got;
     for (std::size_t at = 0; at < wire.size();) {
-      const std::size_t n = std::min<std::size_t>(wire.size() - at, 1 + random() % (round < 5 ? 9000 : 300'000));
+      const std::size_t n =
+          std::min<std::size_t>(wire.size() - at, 1 + random() % (round < 5 ? 9000 : 300'000));
       reader.feed(std::string_view(wire).substr(at, n));
       at += n;
       for (;;) {
@@ -160,8 +165,9 @@ TEST(Frames, ArriveWholeHoweverTheyAreCut) {
 }
 
 TEST(Frames, HostileHeadersAreErrors) {
-  for (const std::string& bad : {std::string("\xff\xff\xff\xff\x01\x50\0\0", 8), std::string("\x01\0\0\0\x63\x50\0\0", 8),
-                                 std::string("\x01\0\0\0\x01\x51\0\0", 8)}) {
+  for (const std::string& bad :
+       {std::string("\xff\xff\xff\xff\x01\x50\0\0", 8), std::string("\x01\0\0\0\x63\x50\0\0", 8),
+        std::string("\x01\0\0\0\x01\x51\0\0", 8)}) {
     FrameReader reader;
     reader.feed(bad);
     EXPECT_FALSE(reader.next());

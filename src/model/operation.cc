@@ -35,14 +35,16 @@ Error refused(const Parameter& p, std::string message, std::string hint = {}) {
 
 Result<Json> check_choice(const Parameter& p, const Json& value) {
   if (!value.is_string())
-    return fail(refused(p, fmt::format("{} must be one of {}", p.name, fmt::join(p.choices, ", "))));
+    return fail(
+        refused(p, fmt::format("{} must be one of {}", p.name, fmt::join(p.choices, ", "))));
   const auto text = value.get<std::string>();
   for (const auto& c : p.choices)
     if (c == text) return value;
   for (const auto& [theirs, ours] : p.foreign_values)
     if (theirs == text) return Json(ours);
-  return fail(refused(p, fmt::format("{} \"{}\" is not known{}", p.name, text, did_you_mean(text, p.choices)),
-                      fmt::format("one of {}", fmt::join(p.choices, ", "))));
+  return fail(refused(
+      p, fmt::format("{} \"{}\" is not known{}", p.name, text, did_you_mean(text, p.choices)),
+      fmt::format("one of {}", fmt::join(p.choices, ", "))));
 }
 
 Result<Json> check_number(const Parameter& p, const Json& value) {
@@ -51,13 +53,16 @@ Result<Json> check_number(const Parameter& p, const Json& value) {
   const bool whole = p.type == ParamType::kInteger;
   bool good = value.is_number() && value.get<double>() >= least && value.get<double>() <= most;
   if (good && whole) good = std::trunc(value.get<double>()) == value.get<double>();
-  if (good) return whole && value.is_number_float() ? Json(static_cast<std::int64_t>(value.get<double>())) : value;
+  if (good)
+    return whole && value.is_number_float() ? Json(static_cast<std::int64_t>(value.get<double>()))
+                                            : value;
   std::string range;
   if (p.least && p.most)
     range = fmt::format(" from {} to {}", *p.least, *p.most);
   else if (p.least)
     range = fmt::format(" of at least {}", *p.least);
-  return fail(refused(p, fmt::format("{} must be a {}{}", p.name, whole ? "whole number" : "number", range)));
+  return fail(refused(
+      p, fmt::format("{} must be a {}{}", p.name, whole ? "whole number" : "number", range)));
 }
 
 Result<Json> check_text(const Parameter& p, const Json& value) {
@@ -101,7 +106,8 @@ Result<Json> check(const Parameter& p, const Json& value) {
       // "*" and "/regex/" stay as they are; a name becomes a list of one.
       if (value.is_string()) {
         const auto text = value.get<std::string>();
-        if (text == "*" || (text.size() > 2 && text.front() == '/' && text.back() == '/')) return value;
+        if (text == "*" || (text.size() > 2 && text.front() == '/' && text.back() == '/'))
+          return value;
       }
       return check_list(p, value, check_text);
     case ParamType::kTexts: return check_list(p, value, check_text);
@@ -212,15 +218,17 @@ Result<Json> OperationDescription::validate(const Json& given) const {
       known = known || p.name == key;
       for (const auto& [theirs, whose] : p.foreign)
         if (theirs == key)
-          return fail(Error(Code::kInvalid, fmt::format("{}: {} name; here it is {}", key, whose, p.name))
-                          .at("/parameters/" + pointer_token(key)));
+          return fail(
+              Error(Code::kInvalid, fmt::format("{}: {} name; here it is {}", key, whose, p.name))
+                  .at("/parameters/" + pointer_token(key)));
     }
     if (!known)
-      return fail(Error(Code::kInvalid,
-                        fmt::format("{} has no parameter \"{}\"{}", name, key, did_you_mean(key, names)),
-                        names.empty() ? "it takes no parameters"
-                                      : fmt::format("it takes {}", fmt::join(names, ", ")))
-                      .at("/parameters/" + pointer_token(key)));
+      return fail(
+          Error(Code::kInvalid,
+                fmt::format("{} has no parameter \"{}\"{}", name, key, did_you_mean(key, names)),
+                names.empty() ? "it takes no parameters"
+                              : fmt::format("it takes {}", fmt::join(names, ", ")))
+              .at("/parameters/" + pointer_token(key)));
   }
   Json out = Json::object();
   for (const auto& p : parameters) {
@@ -228,7 +236,8 @@ Result<Json> OperationDescription::validate(const Json& given) const {
     if (it != given.end() && !it->is_null()) {
       POLYSOME_ASSIGN(out[p.name], check(p, *it));
     } else if (p.required) {
-      return fail(refused(p, fmt::format("{} needs the parameter \"{}\": {}", name, p.name, p.text)));
+      return fail(
+          refused(p, fmt::format("{} needs the parameter \"{}\": {}", name, p.name, p.text)));
     } else if (!p.default_value.is_null()) {
       out[p.name] = p.default_value;
     }

@@ -12,7 +12,7 @@
 namespace polysome {
 
 enum class ParamType : std::uint8_t {
-  kText,        // a text
+  kText,  // a text
   kInteger,
   kNumber,
   kBoolean,
@@ -31,12 +31,12 @@ std::string_view name(ParamType t);
 struct Parameter {
   std::string name;
   ParamType type = ParamType::kText;
-  std::string text;                  // one line for people
+  std::string text;  // one line for people
   bool required = false;
-  Json default_value;                // null: none
+  Json default_value;  // null: none
   std::vector<std::string> choices;
   std::optional<double> least, most;
-  std::vector<std::pair<std::string, std::string>> foreign;       // foreign name → where it comes from
+  std::vector<std::pair<std::string, std::string>> foreign;  // foreign name → where it comes from
   std::vector<std::pair<std::string, std::string>> foreign_values;  // "average" → "mean"
 
   Json to_json() const;
@@ -46,8 +46,8 @@ struct Parameter {
 struct OperationDescription {
   std::string name;
   int version = 1;
-  std::string type;                 // table, omics, model, pipeline, diagnostic
-  std::string text;                 // one line for people
+  std::string type;  // table, omics, model, pipeline, diagnostic
+  std::string text;  // one line for people
   int min_datasets = 1, max_datasets = 1;
   std::vector<Parameter> parameters;
   std::vector<std::string> tables;  // names of the tables it gives
@@ -55,9 +55,9 @@ struct OperationDescription {
 
   Json to_json() const;
   static Result<OperationDescription> from_json(const Json& j);
-  // Checks `parameters` (an object) against the description: unknown names (with the nearest and the
-  // foreign ones), types, ranges, choices; fills in defaults; turns one text into a list where lists
-  // are taken. Pointers start at "/parameters".
+  // Checks `parameters` (an object) against the description: unknown names (with the nearest and
+  // the foreign ones), types, ranges, choices; fills in defaults; turns one text into a list where
+  // lists are taken. Pointers start at "/parameters".
   Result<Json> validate(const Json& parameters) const;
 };
 

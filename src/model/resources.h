@@ -24,12 +24,12 @@ struct ClusterSpec {
 
 // Ceilings and requests of one job (contract.md, Submit).
 struct JobLimits {
-  std::optional<int> max_cores;                     // over the job's running tasks
-  std::optional<std::uint64_t> max_memory;          // sum of the grants of its running tasks
-  std::optional<int> n_workers;                     // most workers used at once
-  std::optional<std::uint64_t> memory_per_worker;   // least grant of one task
+  std::optional<int> max_cores;                    // over the job's running tasks
+  std::optional<std::uint64_t> max_memory;         // sum of the grants of its running tasks
+  std::optional<int> n_workers;                    // most workers used at once
+  std::optional<std::uint64_t> memory_per_worker;  // least grant of one task
   int max_attempts = 3;
-  std::optional<std::int64_t> timeout_ms;           // running time
+  std::optional<std::int64_t> timeout_ms;  // running time
 };
 
 }  // namespace polysome

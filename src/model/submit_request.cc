@@ -76,11 +76,12 @@ Result<Priority> parse_priority(const Json& value, const std::string& pointer) {
   std::string text = value.is_string() ? value.get<std::string>() : dump(value);
   if (value.is_string())
     if (const auto p = priority_from_name(text)) return *p;
-  return fail(Error(Code::kInvalid,
-                    fmt::format("priority {} is not known{}", value.is_string() ? "\"" + text + "\"" : text,
-                                did_you_mean(text, kNames)),
-                    "LOW, NORMAL, HIGH, CRITICAL or 1 to 4")
-                  .at(pointer));
+  return fail(
+      Error(Code::kInvalid,
+            fmt::format("priority {} is not known{}", value.is_string() ? "\"" + text + "\"" : text,
+                        did_you_mean(text, kNames)),
+            "LOW, NORMAL, HIGH, CRITICAL or 1 to 4")
+          .at(pointer));
 }
 
 Result<Json> parse_layout(const Json& layout, const std::string& pointer) {
@@ -112,7 +113,8 @@ Result<Json> parse_layout(const Json& layout, const std::string& pointer) {
   if (const auto v = r.boolean("zero_is_missing")) out["zero_is_missing"] = *v;
   if (const auto v = r.texts("label_columns")) out["label_columns"] = *v;
   if (const Json* types = r.raw("types")) {
-    static const std::vector<std::string> kTypes{"int64", "double", "bool", "date", "timestamp", "string"};
+    static const std::vector<std::string> kTypes{"int64", "double",    "bool",
+                                                 "date",  "timestamp", "string"};
     if (!types->is_object()) {
       r.refuse("types", Code::kInvalid, "types must be an object of column: type");
     } else {
@@ -159,7 +161,8 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
     if (description == nullptr) {
       const auto names = catalog.names();
       body.refuse("operation", Code::kInvalid,
-                  fmt::format("there is no operation \"{}\"{}", *operation, did_you_mean(*operation, names)),
+                  fmt::format("there is no operation \"{}\"{}", *operation,
+                              did_you_mean(*operation, names)),
                   fmt::format("one of {}", fmt::join(names, ", ")));
     } else {
       spec.type = description->type;
@@ -178,12 +181,12 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
                          : fmt::format("{} needs at least {} datasets", spec.operation,
                                        description->min_datasets));
     if (n > description->max_datasets)
-      body.refuse("dataset_id", Code::kInvalid,
-                  description->max_datasets == 0
-                      ? fmt::format("{} takes no dataset", spec.operation)
-                      : fmt::format("{} takes at most {} dataset{}", spec.operation,
-                                    description->max_datasets,
-                                    description->max_datasets == 1 ? "" : "s"));
+      body.refuse(
+          "dataset_id", Code::kInvalid,
+          description->max_datasets == 0
+              ? fmt::format("{} takes no dataset", spec.operation)
+              : fmt::format("{} takes at most {} dataset{}", spec.operation,
+                            description->max_datasets, description->max_datasets == 1 ? "" : "s"));
   }
   const Json* parameters = body.raw("parameters");
   if (description != nullptr) {
@@ -205,9 +208,10 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
   if (spec.partition_size == 0)
     body.refuse("partition_size", Code::kInvalid, "partition_size must be at least 1 byte");
   if (const Json* type = body.raw("type"); type != nullptr && *type != spec.type)
-    body.refuse("type", Code::kInvalid,
-                fmt::format("type follows from the operation: {} is \"{}\"", spec.operation, spec.type),
-                "leave it out");
+    body.refuse(
+        "type", Code::kInvalid,
+        fmt::format("type follows from the operation: {} is \"{}\"", spec.operation, spec.type),
+        "leave it out");
   spec.user = body.text("user", 255).value_or("");
   spec.name = body.text("name", 255).value_or("");
   spec.tags = body.texts("tags", 100).value_or(std::vector<std::string>{});

@@ -1,6 +1,6 @@
 // The body of jobs/submit, read strictly: unknown fields, types and ranges are refused with pointer
-// and nearest name; parameters are checked by the operation's description. What only the data or the
-// cluster can tell is not looked at here.
+// and nearest name; parameters are checked by the operation's description. What only the data or
+// the cluster can tell is not looked at here.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,8 @@ struct SubmitDefaults {
   std::uint64_t partition_size = 100'000'000;
 };
 
-// A JobSpec without id, datasets, created_at (the daemon fills them in); `user` only if the body names
-// one. spec.dataset_ids are unresolved; a layout in the body is in *layout.
+// A JobSpec without id, datasets, created_at (the daemon fills them in); `user` only if the body
+// names one. spec.dataset_ids are unresolved; a layout in the body is in *layout.
 struct SubmitRequest {
   JobSpec spec;
   Json layout = Json::object();

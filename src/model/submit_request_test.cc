@@ -61,32 +61,46 @@ TEST(Submit, RefusalsSayWhereAndWhatWasMeant) {
             "/operation: there is no operation \"agregate\"; did you mean \"aggregate\"?");
   EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"colum":"x"}})"),
             "/parameters/colum: aggregate has no parameter \"colum\"; did you mean \"column\"?");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","operation":"men"}})"),
-            "/parameters/operation: operation \"men\" is not known; did you mean \"mean\"?");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","n_comps":2}})"),
-            "/parameters/n_comps: n_comps: scanpy's name; here it is n_components");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","n_components":51}})"),
-            "/parameters/n_components: n_components must be a whole number from 1 to 50");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","operation":"men"}})"),
+      "/parameters/operation: operation \"men\" is not known; did you mean \"mean\"?");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","n_comps":2}})"),
+      "/parameters/n_comps: n_comps: scanpy's name; here it is n_components");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","n_components":51}})"),
+      "/parameters/n_components: n_components must be a whole number from 1 to 50");
   EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{}})"),
             "/parameters/column: aggregate needs the parameter \"column\": the column");
   EXPECT_EQ(refusal(R"({"operation":"aggregate","parameters":{"column":"x"}})"),
             "/dataset_id: aggregate needs a dataset_id");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"priority":"HIHG"})"),
-            "/priority: priority \"HIHG\" is not known; did you mean \"HIGH\"?");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"prioritty":"HIGH"})"),
-            "/prioritty: unknown field \"prioritty\"; did you mean \"priority\"?");
-  EXPECT_EQ(refusal(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"max_memory_gb":0})"),
-            "/max_memory_gb: max_memory_gb must be more than 0");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"priority":"HIHG"})"),
+      "/priority: priority \"HIHG\" is not known; did you mean \"HIGH\"?");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"prioritty":"HIGH"})"),
+      "/prioritty: unknown field \"prioritty\"; did you mean \"priority\"?");
+  EXPECT_EQ(
+      refusal(
+          R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"max_memory_gb":0})"),
+      "/max_memory_gb: max_memory_gb must be more than 0");
 }
 
 TEST(Submit, ForeignValuesAreTranslated) {
-  const auto r = parse(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","operation":"average"}})");
+  const auto r = parse(
+      R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x","operation":"average"}})");
   ASSERT_TRUE(r);
   EXPECT_EQ(r->spec.parameters["operation"][0], "mean");
 }
 
 TEST(Submit, MaxRetriesIsOneLessThanMaxAttempts) {
-  const auto r = parse(R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"max_retries":0})");
+  const auto r = parse(
+      R"({"operation":"aggregate","dataset_id":"d","parameters":{"column":"x"},"max_retries":0})");
   ASSERT_TRUE(r);
   EXPECT_EQ(r->spec.limits.max_attempts, 1);
 }

@@ -84,9 +84,9 @@ Result<TaskSpec> TaskSpec::from_json(const Json& j) {
 }
 
 Json TaskResult::to_json() const {
-  Json j = {{"attempt", attempt.text()}, {"rows", rows},
-            {"bytes_in", bytes_in},      {"bytes_out", bytes_out},
-            {"peak_memory", peak_memory}, {"cpu_seconds", cpu_seconds},
+  Json j = {{"attempt", attempt.text()},   {"rows", rows},
+            {"bytes_in", bytes_in},        {"bytes_out", bytes_out},
+            {"peak_memory", peak_memory},  {"cpu_seconds", cpu_seconds},
             {"wall_seconds", wall_seconds}};
   if (manifest) j["manifest"] = true;
   if (!fragment_file.empty()) j["fragment_file"] = fragment_file;

@@ -1,5 +1,5 @@
-// What goes to a slot and what comes back: names and numbers, never the data. Frames between service,
-// supervisor and slot are a fixed header and a JSON payload (frames.h).
+// What goes to a slot and what comes back: names and numbers, never the data. Frames between
+// service, supervisor and slot are a fixed header and a JSON payload (frames.h).
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,14 @@ bool may_change(TaskState from, TaskState to);
 struct TaskSpec {
   TaskRef task;
   AttemptId attempt;
-  int attempt_number = 1;        // of those that count, from 1
+  int attempt_number = 1;  // of those that count, from 1
   std::string stage_name;
-  std::string job_folder;        // absolute; outputs go to job_folder/stage_name/
-  std::string fragment_file;     // name in job_folder; holds the stage's body
-  std::uint32_t place = 0;       // of the stage in the fragment
-  std::uint64_t grant = 0;       // bytes
-  bool start_inside_quotes = false;  // true start state of the partition, when a first run was wrong
+  std::string job_folder;     // absolute; outputs go to job_folder/stage_name/
+  std::string fragment_file;  // name in job_folder; holds the stage's body
+  std::uint32_t place = 0;    // of the stage in the fragment
+  std::uint64_t grant = 0;    // bytes
+  bool start_inside_quotes =
+      false;  // true start state of the partition, when a first run was wrong
 
   Json to_json() const;
   static Result<TaskSpec> from_json(const Json& j);
@@ -42,13 +43,13 @@ struct TaskResult {
   std::uint64_t peak_memory = 0;
   double cpu_seconds = 0;
   double wall_seconds = 0;
-  bool manifest = false;            // outputs were published as a manifest
-  std::string fragment_file;        // of a planner: the fragment's file in the job folder
+  bool manifest = false;      // outputs were published as a manifest
+  std::string fragment_file;  // of a planner: the fragment's file in the job folder
   // End states inside quotes, if started outside / inside (stages with borders).
   bool ends_inside_if_outside = false;
   bool ends_inside_if_inside = false;
-  std::optional<Error> disputed;    // an error under an unconfirmed start state
-  Json payload;                     // small answers; the final stage's is the job's result
+  std::optional<Error> disputed;  // an error under an unconfirmed start state
+  Json payload;                   // small answers; the final stage's is the job's result
 
   Json to_json() const;
   static Result<TaskResult> from_json(const Json& j);

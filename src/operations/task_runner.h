@@ -1,6 +1,6 @@
 // Runs one attempt of a task in this process: finds the stage's body in its fragment, calls the
-// operation, publishes nothing (the slot does). Owned by the slot process; its thread; keeps the DuckDB
-// session of the last job for that job's next tasks.
+// operation, publishes nothing (the slot does). Owned by the slot process; its thread; keeps the
+// DuckDB session of the last job for that job's next tasks.
 #pragma once
 
 #include <atomic>
@@ -17,19 +17,20 @@
 namespace polysome {
 
 struct TaskContext {
-  std::atomic<bool>* cancelled = nullptr;            // set by the control thread
-  std::function<void(std::uint64_t)> progress;       // input bytes done so far; cheap, call often
-  // The running query registers how to interrupt it; called from the control thread; empty to clear.
+  std::atomic<bool>* cancelled = nullptr;       // set by the control thread
+  std::function<void(std::uint64_t)> progress;  // input bytes done so far; cheap, call often
+  // The running query registers how to interrupt it; called from the control thread; empty to
+  // clear.
   std::function<void(std::function<void()>)> set_interrupt;
-  std::string scratch;                               // folder for spills, exists
-  std::vector<std::string> read_roots;               // data folders; empty: whatever the process may read
-  std::uint64_t memory = 0;                          // grant in bytes; DuckDB gets 70 % of it
+  std::string scratch;                  // folder for spills, exists
+  std::vector<std::string> read_roots;  // data folders; empty: whatever the process may read
+  std::uint64_t memory = 0;             // grant in bytes; DuckDB gets 70 % of it
 };
 
 struct TaskOutput {
   std::vector<OutputFile> files;  // written, not published
   TaskResult result;              // rows, bytes, borders, payload, fragment_file
-  bool durable = true;            // fsync the files (final outputs, fragments); intermediates: false
+  bool durable = true;  // fsync the files (final outputs, fragments); intermediates: false
 };
 
 class TaskRunner {

@@ -221,8 +221,7 @@ TEST_F(Formats, NdjsonIsCutAtLinesAndTyped) {
   EXPECT_EQ(s->columns[1].type, "double");
   EXPECT_EQ(s->columns[4].type, "bool");
   EXPECT_EQ(*read_all(*s), expected);
-  for (const std::uint64_t size : {1, 50, 1000})
-    EXPECT_EQ(*read_in_parts(*s, size), expected) << size;
+  for (const std::uint64_t size : {37, 1000}) EXPECT_EQ(*read_in_parts(*s, size), expected) << size;
   const auto packed = look(write("z.ndjson.gz", gzipped(text)));
   ASSERT_TRUE(packed);
   EXPECT_EQ(*read_all(*unpacked(*packed, 2000)), expected);

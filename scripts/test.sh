@@ -22,6 +22,10 @@ while [ $# -gt 0 ]; do
 done
 
 scale=${POLYSOME_BUDGET_SCALE:-2}
+if [ -z "${POLYSOME_TEST_DATA:-}" ] && [ -d ../shared/data ]; then
+  POLYSOME_TEST_DATA=$(cd ../shared/data && pwd)
+  export POLYSOME_TEST_DATA
+fi
 logs=$PWD/build/test-logs
 mkdir -p "$logs"
 rows=() failed=()

@@ -64,7 +64,9 @@ TEST(SqliteStore, ReopenSeesEverythingThatWasTold) {
   auto store = open_or_fail(folder.path(), loop);
   EXPECT_EQ(store->next_epoch(), 2u);
   EXPECT_EQ(store->job(job.spec.id)->state.to_json(), job.state.to_json());
-  EXPECT_EQ(store->find_key("ada", "key")->second, "hash");
+  const auto known = store->find_key("ada", "key");
+  ASSERT_TRUE(known) << "a key outlives its job's end";
+  EXPECT_EQ(known->second, "hash");
   EXPECT_EQ(store->finished_tasks(job.spec.id).at(0).last, 9u);
   EXPECT_EQ(store->last_event_id(), 1u);
   EXPECT_EQ(store->datasets().size(), 1u);

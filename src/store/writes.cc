@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace polysome::writes {
 namespace {
 
@@ -127,7 +129,7 @@ Apply update_job(const JobId& id, const JobState& state) {
                      .run());
     if (!text.ended) return {};
     return Query(c.db, "UPDATE idempotency SET ended_at = ? WHERE job = ?")
-        .with(text.completed_at.value_or(0), id)
+        .with(text.completed_at.value_or(wall_now()), id)  // kept for a week from here
         .run();
   };
 }

@@ -70,8 +70,9 @@ configure() {
   cmake --preset "$1" -DDUCKDB_ROOT="${DUCKDB_ROOT:-$PWD/.deps/duckdb}"
 }
 unit() {  # preset: its built test programs; those of rooms that were not built don't count
+  # Only what failed or was skipped is worth a line.
   ctest --test-dir "build/$1" --parallel "$(nproc)" --output-on-failure --no-tests=error --timeout 600 \
-    --exclude-regex '_NOT_BUILT$' "${@:2}"
+    --exclude-regex '_NOT_BUILT$' | grep -vE '^ +Start +[0-9]+:|  Passed  '
 }
 pytests() { .venv/bin/python -m pytest -p no:cacheprovider --durations=10 -ra "$@"; }
 
@@ -93,8 +94,7 @@ tsan_layer() {
   # ThreadSanitizer of GCC 12 can't place its shadow when addresses are random over more than 28 bits.
   if setarch "$(uname -m)" -R true 2>/dev/null; then fixed=(setarch "$(uname -m)" -R); fi
   configure tsan && build tsan polysome polysome-worker "${rooms[@]/%/_test}" || return 1
-  "${fixed[@]}" bash -c 'ctest --test-dir build/tsan --parallel "$(nproc)" --output-on-failure \
-    --no-tests=error --timeout 600 --exclude-regex "_NOT_BUILT$"' || return 1
+  "${fixed[@]}" bash -c "$(declare -f unit); set -o pipefail; unit tsan" || return 1
   POLYSOME_BUILD=$PWD/build/tsan POLYSOME_TEST_PATIENCE=10 \
     "${fixed[@]}" .venv/bin/python -m pytest -p no:cacheprovider -ra -m smoke tests/service
 }

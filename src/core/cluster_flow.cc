@@ -143,6 +143,48 @@ void scale_cluster(Machine& m, const ClusterScaled& event) {
   m.resize = true;
 }
 
+void drain_worker(Machine& m, const WorkerDrainRequested& event) {
+  Worker* worker = m.resources.find(event.worker);
+  if (worker == nullptr || !counts(*worker) || worker->aside == Aside::kDrained) return;
+  worker->aside = Aside::kDrained;
+  worker->aside_reason = event.reason;
+  worker->aside_until.reset();
+  for (auto& slot : worker->slots)
+    for (std::size_t i = 1; i < slot.queue.size(); ++i) take_back(m, m.attempts.at(slot.queue[i]));
+  announce(m, "worker.drained", {{"worker", event.worker.text()}, {"reason", event.reason}});
+}
+
+void exclude_worker(Machine& m, const WorkerExcludeRequested& event) {
+  Worker* worker = m.resources.find(event.worker);
+  if (worker == nullptr || !counts(*worker)) return;
+  worker->aside = Aside::kExcluded;
+  worker->aside_reason = event.reason;
+  worker->aside_until.reset();
+  if (event.for_ms > 0) {
+    worker->aside_until = m.now + event.for_ms;
+    m.timers.arm(*worker->aside_until, TimerKind::kReadmit);
+  }
+  for (auto& slot : worker->slots)
+    for (const auto n : slot.queue) take_back(m, m.attempts.at(n));
+  ++m.faults.exclusions;
+  announce(m, "worker.excluded", {{"worker", event.worker.text()}, {"reason", event.reason}});
+}
+
+void readmit_worker(Machine& m, WorkerId id) {
+  Worker* worker = m.resources.find(id);
+  if (worker == nullptr || worker->aside == Aside::kNo) return;
+  if (worker->aside == Aside::kExcluded) ++m.faults.readmissions;
+  worker->aside = Aside::kNo;
+  worker->aside_reason.clear();
+  worker->aside_until.reset();
+  announce(m, "worker.readmitted", {{"worker", id.text()}});
+}
+
+void readmit_due(Machine& m) {
+  for (auto& [n, worker] : m.resources.workers())
+    if (worker.aside_until && *worker.aside_until <= m.now) readmit_worker(m, worker.id);
+}
+
 void worker_ready(Machine& m, const WorkerReady& event) {
   Worker* worker = m.resources.find(event.worker);
   if (worker == nullptr) return;

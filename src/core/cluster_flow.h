@@ -13,6 +13,11 @@ namespace polysome::core {
 void start_cluster(Machine& m, const ClusterStarted& event);
 void stop_cluster(Machine& m, const ClusterStopped& event);
 void scale_cluster(Machine& m, const ClusterScaled& event);
+// Set aside (drained, excluded) and taken again; unknown and stopping workers are left alone.
+void drain_worker(Machine& m, const WorkerDrainRequested& event);
+void exclude_worker(Machine& m, const WorkerExcludeRequested& event);
+void readmit_worker(Machine& m, WorkerId id);
+void readmit_due(Machine& m);  // exclusions whose time is over
 void worker_ready(Machine& m, const WorkerReady& event);
 void worker_lost(Machine& m, const WorkerLost& event);
 void worker_heard(Machine& m, const WorkerHeard& event);

@@ -18,10 +18,21 @@ namespace {
 void apply(Machine& m, const JobSubmitted& e) { submit_job(m, e); }
 void apply(Machine& m, const JobRestored& e) { restore_job(m, e); }
 void apply(Machine& m, const CancelRequested& e) { cancel_job(m, e); }
+void apply(Machine& m, const JobPatched& e) { patch_job(m, e); }
+void apply(Machine& m, const QueuePaused& e) { m.paused = e.reason; }
+void apply(Machine& m, const QueueResumed&) { m.paused.reset(); }
+void apply(Machine& m, const LimitsChanged& e) { m.limits = e.limits; }
+void apply(Machine& m, const UsageKnown& e) {
+  for (const auto& [user, usage] : e.by_user) m.usage[user] = usage;
+}
 void apply(Machine& m, const DependencyKnown& e) { dependency_known(m, e.job, e.status); }
 void apply(Machine& m, const ClusterStarted& e) { start_cluster(m, e); }
 void apply(Machine& m, const ClusterStopped& e) { stop_cluster(m, e); }
 void apply(Machine& m, const ClusterScaled& e) { scale_cluster(m, e); }
+void apply(Machine& m, const AutoscaleChanged& e) { m.autoscale = e.policy; }
+void apply(Machine& m, const WorkerDrainRequested& e) { drain_worker(m, e); }
+void apply(Machine& m, const WorkerExcludeRequested& e) { exclude_worker(m, e); }
+void apply(Machine& m, const WorkerReadmitRequested& e) { readmit_worker(m, e.worker); }
 void apply(Machine& m, const WorkerReady& e) { worker_ready(m, e); }
 void apply(Machine& m, const WorkerLost& e) { worker_lost(m, e); }
 void apply(Machine& m, const SlotLost& e) { slot_lost(m, e); }
@@ -40,6 +51,7 @@ void handle_due_timers(Machine& m) {
       case TimerKind::kJobTimeout: timeout_due(m, timer->task.job); break;
       case TimerKind::kReplace: m.resize = true; break;
       case TimerKind::kRebalance: rebalance(m); break;
+      case TimerKind::kReadmit: readmit_due(m); break;
     }
   }
 }
@@ -118,6 +130,15 @@ std::vector<JobId> Core::active_jobs() const {
   std::ranges::sort(ids);
   return ids;
 }
+
+const std::optional<std::string>& Core::paused() const { return state_->paused; }
+const QueueLimits& Core::limits() const { return state_->limits; }
+const AutoscalePolicy& Core::autoscale() const { return state_->autoscale; }
+std::vector<UserView> Core::users(MonoTime) const { return view_users(*state_); }
+std::vector<std::pair<std::string, double>> Core::fair_usage(MonoTime) const {
+  return {state_->usage.begin(), state_->usage.end()};
+}
+FaultCounts Core::faults() const { return state_->faults; }
 
 std::vector<std::string> Core::broken_invariants() const {
   return core::broken_invariants(*state_);

@@ -28,7 +28,9 @@ struct Config {
 // A worker as cluster/status shows it.
 struct WorkerView {
   WorkerId id;
-  std::string status;  // starting, idle, busy, draining, stopping
+  std::string status;  // starting, idle, busy, draining, drained, excluded, stopping
+  std::string reason;  // of a drain or exclusion
+  std::optional<MonoTime> excluded_until;
   int pid = 0;
   int threads = 0;
   std::uint64_t memory_limit = 0, memory_used = 0;
@@ -44,6 +46,22 @@ struct ClusterView {
   int total_cores = 0, used_cores = 0;
   std::uint64_t total_memory = 0, used_memory = 0;
   std::uint64_t active_tasks = 0, queued_tasks = 0;
+};
+// What a user holds and has used; for resources/usage and queue/status.
+struct UserView {
+  std::string user;
+  double weight = 1;
+  double share = 0;         // of the cluster now: the larger of its parts of cores and memory
+  double recent_usage = 0;  // dominant share x seconds, decayed by half in an hour
+  int pending_jobs = 0, running_jobs = 0, cores = 0;
+  std::uint64_t memory = 0;
+};
+// Counts since this service began (the daemon adds those of earlier ones).
+struct FaultCounts {
+  std::vector<std::pair<FaultClass, std::uint64_t>> by_class;  // failed attempts
+  std::uint64_t retries = 0, gave_up = 0;
+  std::uint64_t workers_lost = 0, slots_lost = 0, exclusions = 0, readmissions = 0;
+  std::uint64_t stragglers_doubled = 0, stragglers_won = 0;  // second attempts, and those that won
 };
 struct QueuedJob {
   JobId id;
@@ -82,6 +100,12 @@ class Core {
   std::size_t pending_jobs() const;
   std::size_t running_jobs() const;
   std::vector<JobId> active_jobs() const;
+  const std::optional<std::string>& paused() const;  // the reason, while the queue is paused
+  const QueueLimits& limits() const;
+  const AutoscalePolicy& autoscale() const;
+  std::vector<UserView> users(MonoTime now) const;
+  std::vector<std::pair<std::string, double>> fair_usage(MonoTime now) const;  // for UsageKnown
+  FaultCounts faults() const;
 
   // Tests only: throws nothing, answers with the broken invariants in words.
   std::vector<std::string> broken_invariants() const;

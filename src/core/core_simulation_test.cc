@@ -410,11 +410,32 @@ class Life {
     if (core_.pending_jobs() != 0 || core_.running_jobs() != 0) broke("jobs are left over");
   }
 
-  static constexpr std::array kEvents{
-      "JobSubmitted",   "JobRestored",   "CancelRequested", "DependencyKnown", "ClusterStarted",
-      "ClusterStopped", "ClusterScaled", "WorkerReady",     "WorkerLost",      "SlotLost",
-      "WorkerHeard",    "TaskStarted",   "TaskProgressed",  "TaskFinished",    "TaskFailed",
-      "OutputLost",     "Tick"};
+  static constexpr std::array kEvents{"JobSubmitted",
+                                      "JobRestored",
+                                      "CancelRequested",
+                                      "JobPatched",
+                                      "QueuePaused",
+                                      "QueueResumed",
+                                      "LimitsChanged",
+                                      "UsageKnown",
+                                      "DependencyKnown",
+                                      "ClusterStarted",
+                                      "ClusterStopped",
+                                      "ClusterScaled",
+                                      "AutoscaleChanged",
+                                      "WorkerDrainRequested",
+                                      "WorkerExcludeRequested",
+                                      "WorkerReadmitRequested",
+                                      "WorkerReady",
+                                      "WorkerLost",
+                                      "SlotLost",
+                                      "WorkerHeard",
+                                      "TaskStarted",
+                                      "TaskProgressed",
+                                      "TaskFinished",
+                                      "TaskFailed",
+                                      "OutputLost",
+                                      "Tick"};
   static_assert(kEvents.size() == std::variant_size_v<Event>);
 
   std::mt19937_64 random_;

@@ -85,6 +85,9 @@ inline std::string line(const Command& command) {
                          : c.data.contains("status") ? " " + c.data["status"].get<std::string>()
                                                      : "");
     }
+    std::string operator()(const ScalingDecided& c) const {
+      return fmt::format("scaling {} -> {}", c.from, c.to);
+    }
     static std::string_view name_of(JobStatus s) { return polysome::name(s); }
   };
   return std::visit(Writer{task}, command);

@@ -29,6 +29,8 @@ struct JobSubmitted {
   JobLimits limits;
   std::vector<JobId> depends_on;
   std::uint64_t sequence = 0;  // order of submission; restored jobs keep theirs
+  bool held = false;           // waits until somebody releases it
+  std::int64_t waited_ms = 0;  // restored: for how long it has been there already (ageing)
 };
 
 // Finished tasks as [first, last] ranges of indexes.
@@ -63,6 +65,25 @@ struct CancelRequested {
   JobId job;
   std::string reason;
 };
+// PATCH jobs/{id}: absent members stay as they are.
+struct JobPatched {
+  JobId job;
+  std::optional<Priority> priority;
+  std::optional<bool> held;
+};
+// While the queue is paused no pending job starts; running ones go on.
+struct QueuePaused {
+  std::string reason;
+};
+struct QueueResumed {};
+struct LimitsChanged {
+  QueueLimits limits;
+};
+// What users had used when the last service ended, decayed to now (Core::fair_usage), so that a
+// restart forgives nobody. Unit: dominant share of the cluster x milliseconds.
+struct UsageKnown {
+  std::vector<std::pair<std::string, double>> by_user;
+};
 // A job of `depends_on` that had ended before this service started (so the core does not know it).
 // Before or after the job that depends on it.
 struct DependencyKnown {
@@ -78,6 +99,27 @@ struct ClusterStopped {
 };
 struct ClusterScaled {
   int n_workers = 0;
+};
+
+struct AutoscaleChanged {
+  AutoscalePolicy policy;
+};
+
+// cluster/workers/{id}/drain: running tasks end, no new ones come; it stays, idle, until
+// readmitted.
+struct WorkerDrainRequested {
+  WorkerId worker;
+  std::string reason;
+};
+// cluster/workers/{id}/exclude: as drained, but its tasks move away at once. for_ms 0: until
+// readmitted.
+struct WorkerExcludeRequested {
+  WorkerId worker;
+  std::string reason;
+  std::int64_t for_ms = 0;
+};
+struct WorkerReadmitRequested {
+  WorkerId worker;
 };
 
 struct WorkerReady {
@@ -131,8 +173,10 @@ struct OutputLost {
 struct Tick {};
 
 using Event =
-    std::variant<JobSubmitted, JobRestored, CancelRequested, DependencyKnown, ClusterStarted,
-                 ClusterStopped, ClusterScaled, WorkerReady, WorkerLost, SlotLost, WorkerHeard,
+    std::variant<JobSubmitted, JobRestored, CancelRequested, JobPatched, QueuePaused, QueueResumed,
+                 LimitsChanged, UsageKnown, DependencyKnown, ClusterStarted, ClusterStopped,
+                 ClusterScaled, AutoscaleChanged, WorkerDrainRequested, WorkerExcludeRequested,
+                 WorkerReadmitRequested, WorkerReady, WorkerLost, SlotLost, WorkerHeard,
                  TaskStarted, TaskProgressed, TaskFinished, TaskFailed, OutputLost, Tick>;
 
 // ---- commands ----
@@ -203,7 +247,15 @@ struct Announce {
   Json data;
 };
 
+// The autoscaler changed the number of workers (or says why it can't). Kept for
+// cluster/autoscale/decisions.
+struct ScalingDecided {
+  int from = 0, to = 0;
+  std::string reason;             // a sentence
+  Json numbers = Json::object();  // what it rests on
+};
+
 using Command = std::variant<StartWorker, StopWorker, StartTask, CancelTask, RecordTask, ForgetTask,
-                             JobChanged, JobProgressed, JobEnded, Announce>;
+                             JobChanged, JobProgressed, JobEnded, Announce, ScalingDecided>;
 
 }  // namespace polysome::core

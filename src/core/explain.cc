@@ -100,8 +100,17 @@ Reason kept(const Machine& m) {
 }
 
 Reason reason_of(const Machine& m, const JobRun& job) {
+  if (job.spec.held)
+    return {"held",
+            fmt::format("Held. Release it: PATCH jobs/{} {{\"held\": false}}.", job.id().text()),
+            "jobs/patch"};
   if (!job.unmet.empty()) return dependency(job);
   if (!m.cluster.wanted || !m.resources.any_takes_tasks()) return cluster_not_there(m);
+  if (m.paused)
+    return {"queue_paused",
+            fmt::format("The queue is paused{}. Resume it: POST queue/resume.",
+                        m.paused->empty() ? "" : ": " + *m.paused),
+            "queue/resume"};
   const auto grant = next_grant(m, job);
   if (!grant)
     return {"backoff",
@@ -118,7 +127,7 @@ Reason reason_of(const Machine& m, const JobRun& job) {
 Waiting explain(const Machine& m, const JobRun& job) {
   Reason reason = reason_of(m, job);
   return {std::move(reason.code), std::move(reason.message), job.pending_since,
-          std::move(reason.unblocked_by)};
+          std::move(reason.unblocked_by), std::nullopt};
 }
 
 }  // namespace polysome::core

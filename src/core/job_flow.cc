@@ -88,7 +88,7 @@ void end_job(Machine& m, JobRun& job) {
 Phase phase_of(const JobRun& job) {
   if (is_final(job.status)) return Phase::kDone;
   if (job.ending && job.ending->status == JobStatus::kCancelled) return Phase::kCancelling;
-  if (job.status == JobStatus::kPending) return Phase::kWaiting;
+  if (job.status == JobStatus::kPending) return job.spec.held ? Phase::kHeld : Phase::kWaiting;
   if (job.active == 0 && job.ready == 0 && job.backing_off > 0) return Phase::kRetrying;
   return job.stages.size() == 1 ? Phase::kPlanning : Phase::kRunning;
 }
@@ -96,7 +96,7 @@ Phase phase_of(const JobRun& job) {
 void submit_job(Machine& m, const JobSubmitted& event) {
   JobRun* job = add_job(m, event, 0);
   if (job == nullptr) return;
-  job->shown = {JobStatus::kPending, Phase::kWaiting, 1};
+  job->shown = {JobStatus::kPending, phase_of(*job), 1};
   wait_for_dependencies(m, *job);
   if (const auto added = append_stages(m, *job, {root_stage()}); !added)
     fail_job(m, *job, added.error(), FaultClass::kInternal, "");
@@ -143,6 +143,19 @@ void cancel_job(Machine& m, const CancelRequested& event) {
       m, *job,
       Error(Code::kCancelled, event.reason.empty() ? "the job was cancelled"
                                                    : "the job was cancelled: " + event.reason));
+}
+
+void patch_job(Machine& m, const JobPatched& event) {
+  JobRun* job = m.job(event.job);
+  if (job == nullptr || job->ending) return;
+  // The key of both lists holds the priority: out, changed, in again.
+  m.queue.set_runnable(*job, false);
+  if (job->status == JobStatus::kPending) m.queue.set_pending(*job, false);
+  if (event.priority) job->spec.priority = *event.priority;
+  if (event.held) job->spec.held = *event.held;
+  if (job->status == JobStatus::kPending) m.queue.set_pending(*job, true);
+  place_in_queue(m, *job);
+  m.touch(*job);
 }
 
 void dependency_known(Machine& m, JobId dependency, JobStatus status) {

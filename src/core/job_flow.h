@@ -12,6 +12,7 @@ namespace polysome::core {
 void submit_job(Machine& m, const JobSubmitted& event);
 void restore_job(Machine& m, const JobRestored& event);
 void cancel_job(Machine& m, const CancelRequested& event);
+void patch_job(Machine& m, const JobPatched& event);
 void dependency_known(Machine& m, JobId dependency, JobStatus status);
 
 // From here on nothing new starts; running attempts are cancelled; the job ends when they answered.

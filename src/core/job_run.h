@@ -126,7 +126,7 @@ struct JobRun {
 
   JobId id() const { return spec.id; }
   // Can its ready tasks be placed at all?
-  bool runnable() const { return ready > 0 && unmet.empty() && !ending && !parked; }
+  bool runnable() const { return ready > 0 && unmet.empty() && !ending && !parked && !spec.held; }
   std::string task_name(std::uint32_t stage, std::uint32_t index) const {
     return stages[stage].name + "/" + std::to_string(index);
   }

@@ -101,6 +101,7 @@ void place_tasks(Machine& m) {
   for (auto it = m.queue.runnable().begin(); it != m.queue.runnable().end();) {
     JobRun& job = *it->second;
     ++it;  // the job may leave the list
+    if (m.paused && job.status == JobStatus::kPending) continue;
     Placed placed = Placed::kYes;
     while (job.in_runnable && placed == Placed::kYes) placed = place_one(m, pass, job);
     if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {

@@ -18,12 +18,26 @@ struct Waiting {
   std::string message;  // a sentence with numbers and the way out
   MonoTime since = 0;
   std::string unblocked_by;
+  // When it will probably start, as seconds from now; absent until measured rates say something.
+  struct Expected {
+    double p50_seconds = 0, p90_seconds = 0;
+  };
+  std::optional<Expected> expected_start;
+};
+// A running task that has shown no progress for much longer than others of its stage took.
+struct Stall {
+  std::string task;    // "scan/17"
+  std::string worker;  // "w3"
+  MonoTime since = 0;
+  std::string message;
 };
 struct JobView {
   JobStatus status = JobStatus::kPending;
   Phase phase = Phase::kWaiting;
   double progress = 0;
-  std::optional<double> eta_seconds;
+  std::optional<double> eta_seconds;      // p50
+  std::optional<double> eta_p90_seconds;  // together with eta_seconds
+  std::optional<Stall> stall;
   std::vector<StageState> stages;
   std::vector<AttemptRecord> attempts;  // `at` is left 0; see attempt_times
   std::vector<MonoTime> attempt_times;

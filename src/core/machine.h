@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -86,6 +87,11 @@ struct Machine {
   ResourceManager resources;
   ClusterWish cluster;
   Timers timers;
+  std::optional<std::string> paused;  // why no pending job starts
+  QueueLimits limits;
+  AutoscalePolicy autoscale;
+  std::map<std::string, double> usage;  // of users, recent: share x ms
+  FaultCounts faults;
   std::size_t running_jobs = 0;
   std::uint64_t ready_tasks = 0;
   bool rebalance_armed = false;

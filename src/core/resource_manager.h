@@ -27,9 +27,15 @@ struct Slot {
   MonoTime front_since = 0;
 };
 
+// A ready worker that takes no tasks until it is readmitted.
+enum class Aside : std::uint8_t { kNo, kDrained, kExcluded };
+
 struct Worker {
   WorkerId id;
   WorkerState state = WorkerState::kStarting;
+  Aside aside = Aside::kNo;
+  std::string aside_reason;
+  std::optional<MonoTime> aside_until;
   std::vector<Slot> slots;
   int busy = 0;  // slots that are not empty
   std::uint64_t memory_limit = 0;
@@ -41,7 +47,7 @@ struct Worker {
   MonoTime started = 0;
   MonoTime heard = 0;
 
-  bool takes_tasks() const { return state == WorkerState::kReady; }
+  bool takes_tasks() const { return state == WorkerState::kReady && aside == Aside::kNo; }
   int idle() const { return static_cast<int>(slots.size()) - busy; }
   std::uint64_t free_memory() const { return memory_limit - granted; }
 };

@@ -17,6 +17,7 @@ enum class TimerKind : std::uint8_t {
   kBackoff,     // a task may be tried again
   kJobTimeout,  // a job's running time may be used up
   kReplace,     // lost workers may be replaced again
+  kReadmit,     // an excluded worker may be taken again
   kRebalance,   // tasks queued behind slow ones may move to idle slots
 };
 

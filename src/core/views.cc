@@ -11,7 +11,10 @@ namespace {
 std::string worker_status(const Worker& worker) {
   switch (worker.state) {
     case WorkerState::kStarting: return "starting";
-    case WorkerState::kReady: return worker.busy > 0 ? "busy" : "idle";
+    case WorkerState::kReady:
+      if (worker.aside == Aside::kExcluded) return "excluded";
+      if (worker.aside == Aside::kDrained) return worker.busy > 0 ? "draining" : "drained";
+      return worker.busy > 0 ? "busy" : "idle";
     case WorkerState::kDraining: return "draining";
     case WorkerState::kStopping: return "stopping";
   }
@@ -22,6 +25,8 @@ WorkerView view_worker(const Worker& w) {
   WorkerView view;
   view.id = w.id;
   view.status = worker_status(w);
+  view.reason = w.aside_reason;
+  view.excluded_until = w.aside_until;
   view.pid = w.pid;
   view.threads = static_cast<int>(w.slots.size());
   view.memory_limit = w.memory_limit;
@@ -102,6 +107,24 @@ std::vector<TaskView> view_tasks(const Machine& m, const JobRun& job, std::uint6
   }
   if (total != nullptr) *total = first;
   return views;
+}
+
+std::vector<UserView> view_users(const Machine& m) {
+  std::map<std::string, UserView> users;
+  for (const auto& [id, job] : m.jobs) {
+    UserView& user = users[job->spec.user];
+    if (job->status == JobStatus::kPending) ++user.pending_jobs;
+    if (job->status == JobStatus::kRunning) ++user.running_jobs;
+    user.cores += static_cast<int>(job->slots.size());
+    user.memory += job->memory_held;
+  }
+  std::vector<UserView> list;
+  for (auto& [name, user] : users) {
+    user.user = name;
+    user.weight = m.limits.weight_of(name);
+    list.push_back(std::move(user));
+  }
+  return list;
 }
 
 ClusterView view_cluster(const Machine& m) {

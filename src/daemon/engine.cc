@@ -174,6 +174,12 @@ void Engine::carry_out(const core::Command& command) {
             journal_.append(c.type, std::nullopt, "", c.data);
             cluster_moved();
           },
+          [&](const core::ScalingDecided& c) {
+            journal_.append(
+                "cluster.autoscale", std::nullopt, "",
+                {{"from", c.from}, {"to", c.to}, {"reason", c.reason}, {"numbers", c.numbers}});
+            cluster_moved();
+          },
       },
       command);
 }

@@ -41,6 +41,7 @@ Result<Stage> stage_from_json(const Json& j) {
     s.bytes = j.value("bytes", std::uint64_t{0});
     s.grant = j.value("grant", std::uint64_t{0});
     s.borders = j.value("borders", false);
+    s.gang = j.value("gang", false);
     s.final = j.value("final", false);
     if (const auto it = j.find("body"); it != j.end()) s.body = *it;
   } catch (const std::exception& e) {
@@ -83,6 +84,7 @@ Json Fragment::to_json() const {
                     {"bytes", s.bytes},
                     {"grant", s.grant},
                     {"borders", s.borders},
+                    {"gang", s.gang},
                     {"final", s.final},
                     {"body", s.body}});
   return {{"stages", std::move(list)}, {"warnings", warnings}};

@@ -90,9 +90,9 @@ def main():
         check_source(path)
     others = [
         p
-        for folder in ("scripts", "bench", "tests", "cmake", ".ci")
+        for folder in ("scripts", "bench", "tests", "cmake", "python", ".ci")
         for p in (ROOT / folder).rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts
+        if p.is_file() and not {"__pycache__", ".mypy_cache", "polysome.egg-info"} & set(p.parts)
     ]
     for path in sources + sorted(others):
         check_words(path)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts everything in place to run Polysome on Debian 12 (root or sudo): Debian packages, DuckDB's
-# library, a Python environment, the optimised programs and bin/polysome. Does only what is missing, so
+# library, a Python environment with the client, the optimised programs and bin/polysome. Does only what is missing, so
 # a second run takes a second or two.
 #
 #   scripts/setup.sh [--tests] [--no-build]
@@ -128,6 +128,16 @@ if ! has_python; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" </dev/null ||
     die "pip could not install $requirements; see above"
   printf '%s\n' "$wanted" >".venv/$(basename "$requirements").done"
+fi
+
+# The client of this folder: what is changed here is used at once.
+has_client() {
+  .venv/bin/python -I -c 'import os, sys, polysome
+sys.exit(not os.path.samefile(os.path.dirname(polysome.__file__), sys.argv[1]))' python/polysome 2>/dev/null
+}
+if ! has_client; then
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable python </dev/null ||
+    die "pip could not install the Python client of python/; see above"
 fi
 
 [ "$build" = 1 ] || exit 0

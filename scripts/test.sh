@@ -78,7 +78,7 @@ pytests() { .venv/bin/python -m pytest -p no:cacheprovider --durations=10 -ra "$
 
 setup_layer() { scripts/setup.sh --tests --no-build; }
 release_layer() { configure release && build release polysome polysome-worker unit_tests && scripts/setup.sh; }
-unit_layer() { unit release; }
+unit_layer() { unit release && (cd python && ../.venv/bin/python -m pytest -p no:cacheprovider -ra); }
 check_layer() { if [ "$long" = 1 ]; then scripts/check.sh --long; else scripts/check.sh; fi; }
 service_layer() { POLYSOME_LONG=$long POLYSOME_BUILD=$PWD/build/release pytests tests/service; }
 asan_layer() {

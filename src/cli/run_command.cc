@@ -138,6 +138,11 @@ void clean_up(const RunOutcome& outcome, const std::string& work_folder) {
   fs::remove(".polysome", ec);  // only if empty
 }
 
+// For programs that drive this one (-o json): why there is no result, as the object of the API.
+void print_problem_json(const Output& output, const Json& problem) {
+  if (output.format() == Format::kJson) put(dump_pretty(problem) + "\n");
+}
+
 void note_resumed(const RunOutcome& outcome) {
   std::uint64_t total = 0;
   for (const auto& stage : list_of(outcome.status, "stages"))
@@ -163,6 +168,7 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
   if (outcome.resumed_tasks > 0) note_resumed(outcome);
   note_warnings(outcome.status);
   if (outcome.exit_code == 3) {
+    print_problem_json(output, problem_json(Error(Code::kCancelled, "the job was cancelled")));
     note("cancelled; the same command goes on where it stopped, --fresh starts over");
     return 3;
   }
@@ -170,6 +176,7 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
     if (!outcome.problem.is_object())
       return fail(Code::kInternal, "the job ended without a reason");
     const Error problem = error_from_problem(outcome.problem);
+    print_problem_json(output, outcome.problem);
     print_error(problem, context.terminal.colour_err);
     // What was wrong with the command itself is no work to go on with. (A conflict is another run
     // of the same command, whose folder this is.)
@@ -227,7 +234,13 @@ void add_run_command(CLI::App& app, Context& context) {
       "means.csv\n"
       "Lists are written a,b; key:=JSON gives anything else; layout.KEY=value tells how a file "
       "lies.");
-  context.on(command, [&context, o, flags] { return run(context, *o, *flags); });
+  context.on(command, [&context, o, flags]() -> Result<int> {
+    auto done = run(context, *o, *flags);
+    if (!done)
+      if (const auto output = output_of(context, *flags))
+        print_problem_json(*output, problem_json(done.error()));
+    return done;
+  });
 }
 
 }  // namespace polysome::cli

@@ -101,7 +101,7 @@ void touch_running_jobs(Machine& m) {
   std::vector<JobRun*> jobs;
   for (const auto& [id, job] : m.jobs)
     if (job->status == JobStatus::kRunning) jobs.push_back(job.get());
-  std::ranges::sort(jobs, {}, [](const JobRun* job) { return key_of(*job); });
+  std::ranges::sort(jobs, BySubmission{});
   for (JobRun* job : jobs) m.touch(*job);
 }
 

@@ -19,11 +19,20 @@ void apply(Machine& m, const JobSubmitted& e) { submit_job(m, e); }
 void apply(Machine& m, const JobRestored& e) { restore_job(m, e); }
 void apply(Machine& m, const CancelRequested& e) { cancel_job(m, e); }
 void apply(Machine& m, const JobPatched& e) { patch_job(m, e); }
-void apply(Machine& m, const QueuePaused& e) { m.paused = e.reason; }
-void apply(Machine& m, const QueueResumed&) { m.paused.reset(); }
-void apply(Machine& m, const LimitsChanged& e) { m.limits = e.limits; }
+void apply(Machine& m, const QueuePaused& e) {
+  m.paused = e.reason;
+  m.queue.set_paused(true);
+}
+void apply(Machine& m, const QueueResumed&) {
+  m.paused.reset();
+  m.queue.set_paused(false);
+}
+void apply(Machine& m, const LimitsChanged& e) {
+  m.limits = e.limits;
+  m.queue.set_limits(e.limits);
+}
 void apply(Machine& m, const UsageKnown& e) {
-  for (const auto& [user, usage] : e.by_user) m.usage[user] = usage;
+  for (const auto& [user, usage] : e.by_user) m.queue.set_usage(user, usage);
 }
 void apply(Machine& m, const DependencyKnown& e) { dependency_known(m, e.job, e.status); }
 void apply(Machine& m, const ClusterStarted& e) { start_cluster(m, e); }
@@ -56,6 +65,21 @@ void handle_due_timers(Machine& m) {
   }
 }
 
+// While there are workers a step is due at least each half lease: a longer gap is a pause of the
+// service. Nobody is blamed for it, nor charged, and nobody ages.
+void pass_time(Machine& m, MonoTime now) {
+  const MonoTime passed = m.begun ? std::max<MonoTime>(now - m.now, 0) : 0;
+  const bool paused = passed > m.config.lease_ms / 2;
+  m.now = m.begun ? m.now + passed : now;
+  m.begun = true;
+  if (paused) forgive_silence(m);
+  if (!paused || m.resources.workers().empty()) {
+    m.awake += passed;
+    if (m.serving) m.served += passed;
+  }
+  m.queue.set_time(m.awake, m.served);
+}
+
 }  // namespace
 
 Core::Core(Config config, std::uint64_t seed) : state_(std::make_unique<State>(config, seed)) {}
@@ -65,18 +89,14 @@ Core& Core::operator=(Core&&) noexcept = default;
 
 std::vector<Command> Core::step(const Event& event, MonoTime now) {
   Machine& m = *state_;
-  if (m.begun && now - m.now > m.config.lease_ms / 2) {
-    m.now = now;
-    forgive_silence(m);
-  }
-  m.now = m.begun ? std::max(m.now, now) : now;
-  m.begun = true;
+  pass_time(m, now);
   std::visit([&m](const auto& e) { apply(m, e); }, event);
   handle_due_timers(m);
   check_leases(m);
   settle_jobs(m);
   resize_cluster(m);
   place_tasks(m);
+  m.serving = !m.paused && m.resources.any_takes_tasks();
   tell_changes(m);
   return std::exchange(m.out, {});
 }
@@ -136,7 +156,10 @@ const QueueLimits& Core::limits() const { return state_->limits; }
 const AutoscalePolicy& Core::autoscale() const { return state_->autoscale; }
 std::vector<UserView> Core::users(MonoTime) const { return view_users(*state_); }
 std::vector<std::pair<std::string, double>> Core::fair_usage(MonoTime) const {
-  return {state_->usage.begin(), state_->usage.end()};
+  std::vector<std::pair<std::string, double>> usage;
+  for (const auto& [name, user] : state_->queue.users())
+    usage.emplace_back(name, state_->queue.fair().usage(user.account));
+  return usage;
 }
 FaultCounts Core::faults() const { return state_->faults; }
 

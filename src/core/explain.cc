@@ -90,12 +90,11 @@ Reason cores(const Machine& m, const JobRun& job) {
 }
 
 Reason kept(const Machine& m) {
-  for (const auto& [key, other] : m.queue.runnable())
-    if (other->kept_worker)
-      return {"reserved_for_larger_job",
-              fmt::format("{} is kept free for job {}, which is before it and needs more memory.",
-                          other->kept_worker->text(), other->id().text()),
-              other->id().text()};
+  if (m.kept)
+    return {"reserved_for_larger_job",
+            fmt::format("{} is kept free for job {}, which is before it and needs more memory.",
+                        m.kept->second.text(), m.kept->first.text()),
+            m.kept->first.text()};
   return {"reserved_for_larger_job", "What is free is kept for a larger job before it.", ""};
 }
 

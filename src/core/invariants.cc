@@ -29,6 +29,8 @@ class Checker {
     expect(ready == m_.ready_tasks, "ready tasks are miscounted");
     expect(running == m_.running_jobs, "running jobs are miscounted");
     expect(pending == m_.queue.pending(), "pending jobs are miscounted");
+    check_users();
+    check_order();
     check_nothing_idles();
     return std::move(broken_);
   }
@@ -85,6 +87,10 @@ class Checker {
     expect((m_.queue.position(job) > 0) == (job.status == JobStatus::kPending),
            "{}: is wrongly in or out of the queue", id);
     expect(job.in_runnable == job.runnable(), "{}: is wrongly among the runnable", id);
+    expect(job.waiting_from.has_value() == (job.in_runnable && job.slots.empty()),
+           "{}: ages wrongly or not", id);
+    expect(!job.waiting_from || *job.waiting_from <= m_.queue.served(), "{}: ages from later on",
+           id);
     expect(!job.parked || !job.slots.empty(), "{}: parked with nothing to wait for", id);
     expect(job.progress.percent() < 100, "{}: progress of 100 before its end", id);
     std::uint64_t ready = 0;
@@ -145,10 +151,60 @@ class Checker {
            "{}: {} workers, n_workers {}", id, on.size(), limits.n_workers.value_or(0));
   }
 
+  // What users hold is what their jobs hold; limits are kept, except by what was held before.
+  void check_users() {
+    struct Sum {
+      std::size_t pending = 0, running = 0;
+      int cores = 0;
+      std::uint64_t memory = 0;
+    };
+    std::map<std::string, Sum> sums;
+    for (const auto& [id, job] : m_.jobs) {
+      Sum& sum = sums[job->spec.user];
+      if (job->status == JobStatus::kPending) ++sum.pending;
+      if (job->status == JobStatus::kRunning) ++sum.running;
+      sum.cores += static_cast<int>(job->slots.size());
+      sum.memory += job->memory_held;
+    }
+    for (const auto& [name, user] : m_.queue.users()) {
+      const Account& a = user.account;
+      const Sum sum = sums[name];
+      expect(sum.pending == a.pending_jobs && sum.running == a.running_jobs,
+             "user {}: jobs are miscounted", name);
+      expect(sum.cores == a.cores && sum.memory == a.memory, "user {}: holdings are miscounted",
+             name);
+      expect(a.used >= 0, "user {}: negative usage", name);
+      if (a.limits.max_cores)
+        expect(a.cores <= std::max(*a.limits.max_cores, a.excused_cores),
+               "user {}: {} cores, max_cores {}", name, a.cores, *a.limits.max_cores);
+      if (a.limits.max_memory)
+        expect(a.memory <= std::max(*a.limits.max_memory, a.excused_memory),
+               "user {}: {} bytes, max_memory {}", name, a.memory, *a.limits.max_memory);
+    }
+  }
+
+  // No lane stands before one of a higher level or, within a level, of a smaller share; and what
+  // waits longest is never below the level that its wait earned.
+  void check_order() {
+    const Lane* before = nullptr;
+    for (const Lane* lane : m_.queue.order()) {
+      const JobRun& head = *lane->head;
+      expect(head.in_runnable, "{}: heads a lane but can't run", head.id().text());
+      if (before != nullptr)
+        expect(before->level > lane->level ||
+                   (before->level == lane->level && before->rank <= lane->rank),
+               "{}: stands before its turn", before->head->id().text());
+      expect(m_.queue.age(head) < kLongestAgeingMs || m_.queue.level(head) == kHighestLevel,
+             "{}: waited {} ms and is not at the top", head.id().text(), m_.queue.age(head));
+      before = lane;
+    }
+  }
+
   // Work-conserving: the first runnable job's next task fits nowhere, or it would have been placed.
   void check_nothing_idles() {
-    if (m_.queue.runnable().empty()) return;
-    const JobRun& job = *m_.queue.runnable().begin()->second;
+    const Lane* first = m_.queue.first();
+    if (first == nullptr) return;
+    const JobRun& job = *first->head;
     const auto grant = next_grant(m_, job);
     expect(grant.has_value(), "{}: runnable without a ready task", job.id().text());
     if (grant)

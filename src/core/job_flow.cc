@@ -15,14 +15,22 @@ namespace {
 void set_status(Machine& m, JobRun& job, JobStatus status) {
   if (job.status == status) return;
   assert(may_change(job.status, status));
+  m.queue.set_runnable(job, false);  // pending and running jobs are in different lists
   if (job.status == JobStatus::kPending) m.queue.set_pending(job, false);
-  if (job.status == JobStatus::kRunning) --m.running_jobs;
+  if (job.status == JobStatus::kRunning) {
+    --m.running_jobs;
+    m.queue.set_running(job, false);
+  }
   job.status = status;
-  if (status == JobStatus::kRunning) ++m.running_jobs;
+  if (status == JobStatus::kRunning) {
+    ++m.running_jobs;
+    m.queue.set_running(job, true);
+  }
   if (status == JobStatus::kPending) {
     job.pending_since = m.now;
     m.queue.set_pending(job, true);
   }
+  place_in_queue(m, job);
 }
 
 // nullptr when the id is known already: a repeated event changes nothing.
@@ -30,6 +38,7 @@ JobRun* add_job(Machine& m, const JobSubmitted& event, double progress) {
   if (m.jobs.contains(event.id) || m.ended.find(event.id)) return nullptr;
   auto& job = *(m.jobs[event.id] = std::make_unique<JobRun>());
   job.spec = event;
+  m.queue.adopt(job);
   job.pending_since = m.now;
   job.progress = ProgressMonitor(progress);
   m.queue.set_pending(job, true);
@@ -69,7 +78,6 @@ void end_job(Machine& m, JobRun& job) {
   Ending ending = *std::move(job.ending);
   set_status(m, job, ending.status);
   for (auto& stage : job.stages) m.ready_tasks -= stage.ready_counted;
-  m.queue.set_runnable(job, false);
   for (const auto& dependency : job.unmet) {
     const auto waiting = m.dependents.find(dependency);
     if (waiting == m.dependents.end()) continue;

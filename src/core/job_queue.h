@@ -1,48 +1,136 @@
-// The order of jobs: by priority, then by submission. Two lists in that order: pending jobs (what
-// people see as the queue; ranks in O(log n)) and runnable ones (those with tasks that could be
-// placed now, pending or running). Part of the machine; holds no job, only keys and pointers.
+// The order in which jobs get slots: by level, then by the fair share of their users, then by
+// submission. A user has a lane for each priority; the order of lanes is kept by their first jobs,
+// so picking the next one costs O(log users) however many jobs there are.
+//
+// A job ages while it has something to run and holds no slot, and the queue is being served: it
+// stands a level higher for each kAgeingStepMs, up to that of CRITICAL. What it gained it keeps to
+// its end. So kLongestAgeingMs after it could first run a job is at the top, where only fair shares
+// and older jobs of its own user are before it.
+//
+// Owns users and what they hold and used (fair_share.h); knows jobs by pointer only. Part of the
+// machine. Invariant: a lane is filed in `order_` with the values it was filed by; whoever changes
+// one of them files it again.
 #pragma once
 
-#include <compare>
+#include <array>
 #include <cstdint>
 #include <ext/pb_ds/assoc_container.hpp>
 #include <ext/pb_ds/tree_policy.hpp>
 #include <functional>
 #include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "core/fair_share.h"
 #include "core/job_run.h"
 
 namespace polysome::core {
 
-struct QueueKey {
-  int level = 0;  // 0 is CRITICAL
-  std::uint64_t sequence = 0;
-  JobId id;
-  auto operator<=>(const QueueKey&) const = default;
+inline constexpr MonoTime kAgeingStepMs = 30 * 60'000;
+inline constexpr int kLowestLevel = 1, kHighestLevel = 4;  // the numbers of priorities
+inline constexpr MonoTime kLongestAgeingMs = (kHighestLevel - kLowestLevel) * kAgeingStepMs;
+
+struct BySubmission {
+  bool operator()(const JobRun* a, const JobRun* b) const {
+    if (a->spec.sequence != b->spec.sequence) return a->spec.sequence < b->spec.sequence;
+    return a->spec.id < b->spec.id;
+  }
 };
-QueueKey key_of(const JobRun& job);
+
+struct Lane {
+  using Jobs = std::set<JobRun*, BySubmission>;
+  using Ranked =
+      __gnu_pbds::tree<JobRun*, __gnu_pbds::null_type, BySubmission, __gnu_pbds::rb_tree_tag,
+                       __gnu_pbds::tree_order_statistics_node_update>;
+
+  User* user = nullptr;
+  int priority = 0;
+  Ranked pending;  // all pending jobs, as people see the queue
+  Jobs waiting;    // those of them that could start
+  Jobs started;    // running jobs with ready tasks
+
+  JobRun* head = nullptr;  // as filed: the job to look at next
+  int level = 0;
+  double rank = 0;
+  const JobRun* after = nullptr;  // in this pass: jobs up to this one can't be placed
+  bool aside = false;             // in this pass: nor can the rest
+};
+
+struct User {
+  Account account;
+  std::array<Lane, 4> lanes;  // by priority, LOW first
+  bool looked_at = false;     // by the present pass
+};
 
 class JobQueue {
  public:
-  using Runnable = std::map<QueueKey, JobRun*>;
+  // `awake` runs except while the service was paused; `served` only while jobs could be placed.
+  void set_time(MonoTime awake, MonoTime served);
+  void set_limits(const QueueLimits& limits);
+  void set_capacity(int cores, std::uint64_t memory);
+  void set_paused(bool paused);
+  void set_usage(const std::string& user, double share_ms);
 
+  // The first thing to do with a job.
+  void adopt(JobRun& job);
   void set_pending(JobRun& job, bool pending);
   void set_runnable(JobRun& job, bool runnable);
+  void set_running(JobRun& job, bool running);  // its status, for the counts of its user
+  // The job took or gave back a slot (-1, 0, 1) with its memory.
+  void hold(JobRun& job, int cores, std::int64_t memory);
 
-  std::size_t pending() const { return pending_.size(); }
-  // 1-based; 0 when the job is not pending.
+  // Where a job stands now: its priority, cut by its user's max_priority, raised by its age.
+  int level(const JobRun& job) const;
+  MonoTime age(const JobRun& job) const;
+
+  // The lane whose head goes next; nullptr when there is none. A pass of placement sets heads or
+  // whole lanes aside that can't be placed, and ends by forgetting that.
+  Lane* first() const { return order_.empty() ? nullptr : *order_.begin(); }
+  void skip_head(Lane& lane);
+  void skip_lane(Lane& lane);
+  void end_pass();
+  bool has_runnable() const { return !order_.empty(); }
+  std::size_t runnable() const { return runnable_; }
+
+  std::size_t pending() const { return pending_; }
+  // 1-based, in the order of each_pending; 0 when the job is not pending. O(users).
   int position(const JobRun& job) const;
-  // Pending jobs of a higher priority.
+  // Pending jobs that stand higher.
   std::size_t pending_above(const JobRun& job) const;
-  const Runnable& runnable() const { return runnable_; }
-  // Calls `visit` for pending jobs in order until it answers false.
+  // Calls `visit` for pending jobs in about the order they would start, until it answers false:
+  // by level, then users in turn, as often as they have weight.
   void each_pending(const std::function<bool(JobRun&)>& visit) const;
 
+  const std::map<std::string, User>& users() const { return users_; }
+  const FairShare& fair() const { return fair_; }
+  MonoTime served() const { return served_; }
+  std::vector<const Lane*> order() const { return {order_.begin(), order_.end()}; }
+
  private:
-  using Pending = __gnu_pbds::tree<QueueKey, JobRun*, std::less<QueueKey>, __gnu_pbds::rb_tree_tag,
-                                   __gnu_pbds::tree_order_statistics_node_update>;
-  Pending pending_;
-  Runnable runnable_;
+  struct LaneOrder {
+    bool operator()(const Lane* a, const Lane* b) const;
+  };
+  User& user(const std::string& name);
+  Lane& lane_of(const JobRun& job) const;
+  void file(Lane& lane);
+  void file(User& user);
+  void file_all();
+  void note_waiting(JobRun& job) const;
+  JobRun* next_of(const Lane& lane) const;
+  static bool may_start_more(const Account& account);
+  int level_of_lane(const Lane& lane) const;
+
+  std::map<std::string, User> users_;
+  std::set<Lane*, LaneOrder> order_;
+  std::vector<User*> looked_at_;
+  FairShare fair_;
+  QueueLimits limits_;
+  MonoTime served_ = 0;
+  MonoTime filed_at_ = 0;  // all lanes, last
+  std::size_t pending_ = 0, runnable_ = 0;
+  bool paused_ = false;
 };
 
 }  // namespace polysome::core

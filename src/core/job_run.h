@@ -24,6 +24,7 @@
 namespace polysome::core {
 
 struct Worker;
+struct User;
 
 // How long tasks of a stage take; recent ones weigh more.
 class TaskDuration {
@@ -87,6 +88,7 @@ struct Shown {
 
 struct JobRun {
   JobSubmitted spec;
+  User* owner = nullptr;  // in the queue
   JobStatus status = JobStatus::kPending;
   MonoTime pending_since = 0;
   std::optional<MonoTime> started;
@@ -120,8 +122,11 @@ struct JobRun {
   double cpu_seconds = 0;
 
   Shown shown;
-  bool in_runnable = false;  // kept by the queue
-  bool touched = false;      // by the current step
+  // Kept by the queue.
+  bool in_runnable = false;
+  MonoTime aged_ms = 0;                  // waited so far, without
+  std::optional<MonoTime> waiting_from;  // the present wait, on the queue's clock
+  bool touched = false;                  // by the current step
   bool progressed = false;
 
   JobId id() const { return spec.id; }

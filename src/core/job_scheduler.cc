@@ -19,7 +19,7 @@ struct Pass {
   const JobRun* keeper = nullptr;
 };
 
-enum class Placed : std::uint8_t { kYes, kBlocked, kAtOwnCeiling };
+enum class Placed : std::uint8_t { kYes, kBlocked, kAtOwnCeiling, kUserFull };
 
 int first_idle(const Worker& worker) {
   const auto it = std::ranges::find_if(worker.slots, [](const Slot& s) { return s.queue.empty(); });
@@ -59,7 +59,10 @@ Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool agai
     pass.kept = job.kept_worker;
     pass.keeper = &job;
   }
-  return obstacle == Obstacle::kOwnCeiling ? Placed::kAtOwnCeiling : Placed::kBlocked;
+  if (obstacle == Obstacle::kOwnCeiling) return Placed::kAtOwnCeiling;
+  const Account& user = job.owner->account;
+  const bool full = user.limits.max_cores && user.cores >= *user.limits.max_cores;
+  return obstacle == Obstacle::kUserLimit && full ? Placed::kUserFull : Placed::kBlocked;
 }
 
 Placed place_one(Machine& m, Pass& pass, JobRun& job) {
@@ -71,7 +74,7 @@ Placed place_one(Machine& m, Pass& pass, JobRun& job) {
     for (const bool again : {true, false}) {
       if (again ? stage.again.empty() : stage.fresh == 0) continue;
       const Placed placed = try_place(m, pass, job, stage, again);
-      if (placed == Placed::kYes) return placed;
+      if (placed == Placed::kYes || placed == Placed::kUserFull) return placed;
       only_ceilings = only_ceilings && placed == Placed::kAtOwnCeiling;
     }
   }
@@ -87,41 +90,49 @@ bool could_move(const Machine& m, const Slot& slot) {
 }  // namespace
 
 void place_tasks(Machine& m) {
-  if (m.queue.runnable().empty()) {
+  const auto [cores, memory] = m.resources.capacity();
+  if (cores > 0) m.queue.set_capacity(cores, memory);
+  if (!m.queue.has_runnable()) {
     if (m.rebalance_armed || m.resources.queued_behind() == 0 || m.resources.idle_slots() == 0)
       return;
     m.rebalance_armed = true;
     m.timers.arm(m.now + kRebalanceMs, TimerKind::kRebalance);
     return;
   }
-  if (!m.resources.any_takes_tasks()) return;
+  if (cores == 0) return;
   Pass pass;
   pass.idle = m.resources.idle_slots();
   int blocked = 0;
-  for (auto it = m.queue.runnable().begin(); it != m.queue.runnable().end();) {
-    JobRun& job = *it->second;
-    ++it;  // the job may leave the list
-    if (m.paused && job.status == JobStatus::kPending) continue;
-    Placed placed = Placed::kYes;
-    while (job.in_runnable && placed == Placed::kYes) placed = place_one(m, pass, job);
+  while (Lane* lane = m.queue.first()) {
+    JobRun& job = *lane->head;
+    const Placed placed = place_one(m, pass, job);
+    // One slot at a time: with each its user's share grows, and another may be the next.
+    if (placed == Placed::kYes) continue;
     if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {
       job.parked = true;
       place_in_queue(m, job);
       // Until one of its attempts ends it could not use a worker kept for it.
       if (pass.keeper == &job) pass.kept.reset();
       job.kept_worker.reset();
-    } else if (placed != Placed::kYes && ++blocked >= kMostBlockedLooks) {
-      return;
+      if (pass.idle == 0) break;
+      continue;
     }
     // Without idle slots only the first job may queue behind its own tasks: one further back that
     // did would hold its slots against those before it.
-    if (pass.idle == 0 && placed != Placed::kYes) return;
+    if (pass.idle == 0 || ++blocked >= kMostBlockedLooks) break;
+    if (placed == Placed::kUserFull)
+      m.queue.skip_lane(*lane);
+    else
+      m.queue.skip_head(*lane);
   }
+  m.queue.end_pass();
+  m.kept.reset();
+  if (pass.kept) m.kept = {pass.keeper->id(), *pass.kept};
 }
 
 void rebalance(Machine& m) {
   m.rebalance_armed = false;
-  if (!m.queue.runnable().empty()) return;
+  if (m.queue.has_runnable()) return;
   int idle = m.resources.idle_slots();
   for (auto& [n, worker] : m.resources.workers()) {
     for (auto& slot : worker.slots) {

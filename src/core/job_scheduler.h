@@ -1,7 +1,7 @@
-// Placement: which ready task goes to which slot. Jobs in order of priority, then submission; what
-// the first can't use, the next may (work-conserving), except a worker kept free for a larger task
-// of a job before it. A pass ends when slots run out or after a bounded number of jobs that can't
-// be placed, so a step never costs O(jobs).
+// Placement: which ready task goes to which slot. Jobs in the order of the queue, which is asked
+// anew after each task; what the first can't use, the next may (work-conserving), except a worker
+// kept free for a larger task of a job before it. A pass ends when slots run out or after a bounded
+// number of jobs that can't be placed, so a step never costs O(jobs).
 #pragma once
 
 #include "core/machine.h"

@@ -75,6 +75,9 @@ struct Machine {
   Config config;
   std::mt19937_64 random;
   MonoTime now = 0;
+  MonoTime awake = 0;   // time that passed without pauses of the service
+  MonoTime served = 0;  // that part of it in which tasks could be placed
+  bool serving = false;
   bool begun = false;
 
   std::uint64_t last_attempt = 0;
@@ -90,11 +93,11 @@ struct Machine {
   std::optional<std::string> paused;  // why no pending job starts
   QueueLimits limits;
   AutoscalePolicy autoscale;
-  std::map<std::string, double> usage;  // of users, recent: share x ms
   FaultCounts faults;
   std::size_t running_jobs = 0;
   std::uint64_t ready_tasks = 0;
   bool rebalance_armed = false;
+  std::optional<std::pair<JobId, WorkerId>> kept;  // the worker that is emptied for a job
 
   // Of the current step.
   std::vector<Command> out;

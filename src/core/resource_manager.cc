@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/job_queue.h"
+
 namespace polysome::core {
 
 Worker& ResourceManager::add(WorkerId id, int slots, std::uint64_t memory_limit, MonoTime now) {
@@ -26,12 +28,25 @@ int ResourceManager::idle_slots() const {
   return idle;
 }
 
+std::pair<int, std::uint64_t> ResourceManager::capacity() const {
+  int slots = 0;
+  std::uint64_t memory = 0;
+  for (const auto& [n, worker] : workers_) {
+    if (!worker.takes_tasks()) continue;
+    slots += static_cast<int>(worker.slots.size());
+    memory += worker.memory_limit;
+  }
+  return {slots, memory};
+}
+
 bool ResourceManager::any_takes_tasks() const {
   return std::ranges::any_of(workers_, [](const auto& w) { return w.second.takes_tasks(); });
 }
 
 std::uint64_t ResourceManager::most_grant(const ClusterSpec& spec, const JobRun& job) {
-  return std::min(spec.memory_limit, job.spec.limits.max_memory.value_or(spec.memory_limit));
+  const auto& user = job.owner->account.limits.max_memory;
+  const std::uint64_t most = std::min(spec.memory_limit, user.value_or(spec.memory_limit));
+  return std::min(most, job.spec.limits.max_memory.value_or(most));
 }
 
 std::uint64_t ResourceManager::grant_of(const ClusterSpec& spec, const JobRun& job,
@@ -42,6 +57,7 @@ std::uint64_t ResourceManager::grant_of(const ClusterSpec& spec, const JobRun& j
   if (trouble != nullptr) grant = std::max(grant, trouble->grant);
   grant = std::min(grant, spec.memory_limit);
   grant = std::max(grant, job.spec.limits.memory_per_worker.value_or(0));
+  grant = std::min(grant, job.owner->account.limits.max_memory.value_or(grant));
   return std::min(grant, job.spec.limits.max_memory.value_or(grant));
 }
 
@@ -59,6 +75,11 @@ Fit ResourceManager::find(const JobRun& job, std::uint64_t grant,
     return {nullptr, Obstacle::kOwnCeiling};
   if (limits.max_memory && !job.slots.empty() && job.memory_held + grant > *limits.max_memory)
     return {nullptr, Obstacle::kOwnCeiling};
+  const Account& user = job.owner->account;
+  if (user.limits.max_cores && user.cores >= *user.limits.max_cores)
+    return {nullptr, Obstacle::kUserLimit};
+  if (user.limits.max_memory && user.cores > 0 && user.memory + grant > *user.limits.max_memory)
+    return {nullptr, Obstacle::kUserLimit};
   const Worker* best = nullptr;
   Obstacle obstacle = Obstacle::kCores;
   for (const auto& [n, worker] : workers_) {

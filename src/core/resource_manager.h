@@ -56,6 +56,7 @@ struct Worker {
 enum class Obstacle : std::uint8_t {
   kNone,
   kOwnCeiling,  // max_cores or max_memory of its job
+  kUserLimit,   // max_cores or max_memory of its user
   kCores,       // no idle slot
   kWorkers,     // n_workers of its job: its workers have no idle slot
   kMemory,      // no worker with an idle slot has enough memory free
@@ -74,13 +75,15 @@ class ResourceManager {
   Worker* find(WorkerId id);
   std::map<std::uint32_t, Worker>& workers() { return workers_; }
   const std::map<std::uint32_t, Worker>& workers() const { return workers_; }
-  int idle_slots() const;  // of workers that take tasks
+  int idle_slots() const;                          // of workers that take tasks
+  std::pair<int, std::uint64_t> capacity() const;  // slots and memory of those
   bool any_takes_tasks() const;
 
   // The least memory of a task of this stage, after what trouble it had; its job's max_memory and,
   // if nothing asks for more, the worker's limit cut it.
   std::uint64_t grant_of(const ClusterSpec& spec, const JobRun& job, const StageRun& stage,
                          const TaskTrouble* trouble) const;
+  // The most a task of this job may get: a worker's memory, cut by the job's and user's ceilings.
   static std::uint64_t most_grant(const ClusterSpec& spec, const JobRun& job);
 
   // The worker on which the job's next task finds an idle slot and memory: the emptiest one.

@@ -13,6 +13,17 @@ namespace {
 
 constexpr std::size_t kFailuresKept = 50;
 
+// What a job held before a change of its slots, so that its user's account follows.
+struct Held {
+  std::size_t slots;
+  std::uint64_t memory;
+  explicit Held(const JobRun& job) : slots(job.slots.size()), memory(job.memory_held) {}
+  void note_change(Machine& m, JobRun& job) const {
+    m.queue.hold(job, static_cast<int>(job.slots.size()) - static_cast<int>(slots),
+                 static_cast<std::int64_t>(job.memory_held - memory));
+  }
+};
+
 // Takes an attempt from its slot and from the books; its task is then nowhere.
 Attempt release(Machine& m, std::uint64_t n) {
   const auto it = m.attempts.find(n);
@@ -25,7 +36,9 @@ Attempt release(Machine& m, std::uint64_t n) {
     stage.progress.bytes_running -= a.bytes;
     job.progress.stage_changed(stage.progress, m.now);
   }
+  const Held before(job);
   m.resources.take(*a.worker, a.slot, n, m.now);
+  before.note_change(m, job);
   m.resize = m.resize || a.worker->state == WorkerState::kDraining;
   if (--job.active == 0) attempts_ended(m, job);
   job.parked = false;
@@ -160,7 +173,9 @@ void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& 
   if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end())
     a.number = 1 + it->second.counted + it->second.out_of_memory;
   stage.active.emplace(a.index, a.n);
+  const Held before(job);
   m.resources.put(worker, slot, a.n, job, stage.number, grant, m.now);
+  before.note_change(m, job);
   if (job.active++ == 0) attempts_began(m, job);
   m.touch(job);
   m.attempts.emplace(a.n, a);

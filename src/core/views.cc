@@ -110,19 +110,18 @@ std::vector<TaskView> view_tasks(const Machine& m, const JobRun& job, std::uint6
 }
 
 std::vector<UserView> view_users(const Machine& m) {
-  std::map<std::string, UserView> users;
-  for (const auto& [id, job] : m.jobs) {
-    UserView& user = users[job->spec.user];
-    if (job->status == JobStatus::kPending) ++user.pending_jobs;
-    if (job->status == JobStatus::kRunning) ++user.running_jobs;
-    user.cores += static_cast<int>(job->slots.size());
-    user.memory += job->memory_held;
-  }
   std::vector<UserView> list;
-  for (auto& [name, user] : users) {
-    user.user = name;
-    user.weight = m.limits.weight_of(name);
-    list.push_back(std::move(user));
+  for (const auto& [name, user] : m.queue.users()) {
+    const Account& account = user.account;
+    UserView& view = list.emplace_back();
+    view.user = name;
+    view.weight = account.weight;
+    view.share = m.queue.fair().share(account);
+    view.recent_usage = m.queue.fair().usage(account) / 1000;
+    view.pending_jobs = static_cast<int>(account.pending_jobs);
+    view.running_jobs = static_cast<int>(account.running_jobs);
+    view.cores = account.cores;
+    view.memory = account.memory;
   }
   return list;
 }

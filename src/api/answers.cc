@@ -75,6 +75,10 @@ HttpResponse problem_answer(const Error& error, const Json& more) {
   for (const auto& [key, value] : more.items()) problem[key] = value;
   HttpResponse out = json_answer(problem, info(error.code).http_status);
   out.headers.front().value = "application/problem+json";
+  if (error.code == Code::kUnauthorized) {
+    out.headers.push_back({"WWW-Authenticate", "Bearer realm=\"polysome\""});
+    out.headers.push_back({"WWW-Authenticate", "Basic realm=\"polysome\", charset=\"UTF-8\""});
+  }
   if (error.retry_after_seconds)
     out.headers.push_back({"Retry-After", std::to_string(*error.retry_after_seconds)});
   return out;

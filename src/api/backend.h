@@ -75,6 +75,8 @@ class Backend {
   virtual void submit(SubmitRequest request, const std::string& caller,
                       const std::string& body_hash, Reply<SubmitAnswer> reply) = 0;
   virtual Result<Json> job_status(const JobId& id) = 0;
+  // The user whose job it is; nullopt when there is no such job.
+  virtual std::optional<std::string> job_owner(const JobId& id) = 0;
   // Long poll: at the end of the job; with `after`, at the first version above it; or at the time's
   // end.
   virtual void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,

@@ -191,6 +191,23 @@ std::optional<uid_t> socket_owner_from_proc(const Endpoint& peer, const Endpoint
   return search_proc(*from, peer.port, *to, local.port);
 }
 
+bool owners_can_be_told() {
+  const Fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  const Fd client{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in end{};
+  end.sin_family = AF_INET;
+  end.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(end);
+  auto* address = reinterpret_cast<sockaddr*>(&end);
+  if (::bind(listener.fd, address, size) != 0 || ::listen(listener.fd, 1) != 0 ||
+      ::getsockname(listener.fd, address, &size) != 0 || ::connect(client.fd, address, size) != 0)
+    return false;
+  const std::uint16_t port = ntohs(end.sin_port);
+  if (::getsockname(client.fd, address, &size) != 0) return false;
+  return socket_owner({"127.0.0.1", ntohs(end.sin_port), true}, {"127.0.0.1", port, true}) ==
+         ::geteuid();
+}
+
 std::string login_name(uid_t uid) {
   // Account databases can be slow (LDAP): each is asked once.
   static std::unordered_map<uid_t, std::string> known;

@@ -15,6 +15,9 @@ namespace polysome::api {
 // The owner of the peer's end of the connection peer → local. Unknown: the connection is over, or
 // the kernel does not tell.
 std::optional<uid_t> socket_owner(const Endpoint& peer, const Endpoint& local);
+// Whether this system tells the owner of a connection, tried on one of our own. Blocks for a
+// moment; at start.
+bool owners_can_be_told();
 // The same from /proc/net/tcp and tcp6 alone.
 std::optional<uid_t> socket_owner_from_proc(const Endpoint& peer, const Endpoint& local);
 // The account's name, or its number as text when it has none.

@@ -187,14 +187,12 @@ bool Connection::take_body() {
 void Connection::fill_ends() {
   request_.peer = peer_;
   request_.local = local_;
-  request_.login = [weak = weak_from_this()]() -> std::string {
+  request_.peer_uid = [weak = weak_from_this()]() -> std::optional<uid_t> {
     const auto self = weak.lock();
-    if (!self) return {};
-    if (!self->login_) {
-      const auto uid = socket_owner(self->peer_, self->local_);
-      self->login_ = uid ? login_name(*uid) : std::string();
-    }
-    return *self->login_;
+    if (!self) return std::nullopt;
+    // An unknown owner is asked for again: the kernel may know a moment later.
+    if (!self->owner_) self->owner_ = socket_owner(self->peer_, self->local_);
+    return self->owner_;
   };
 }
 

@@ -101,7 +101,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::chrono::steady_clock::time_point idle_since_ = std::chrono::steady_clock::now();
   std::size_t discarded_ = 0;
   Endpoint peer_, local_;
-  std::optional<std::string> login_;
+  std::optional<uid_t> owner_;
 
   // the request at hand
   std::unique_ptr<RequestParser> parser_;

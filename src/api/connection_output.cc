@@ -72,6 +72,7 @@ void Connection::send_file(const FileAnswer& answer) {
   head.headers = {{"Content-Type", answer.content_type}, {"Cache-Control", "no-store"}};
   if (!answer.file_name.empty())
     head.headers.push_back({"Content-Disposition", attachment(answer.file_name)});
+  head.headers.insert(head.headers.end(), answer.headers.begin(), answer.headers.end());
   const std::uint64_t length = file->left;
   if (!head_only_) file_ = std::move(file);
   write(response_head(head, {.framing = Framing::kLength,
@@ -99,6 +100,7 @@ void Connection::start_stream(const StreamOptions& options) {
   close_after_ = close_after_ || !stream_chunked_;
   HttpResponse head;
   head.headers = {{"Content-Type", options.content_type}, {"Cache-Control", "no-store"}};
+  head.headers.insert(head.headers.end(), options.headers.begin(), options.headers.end());
   write(response_head(head, {.framing = stream_chunked_ ? Framing::kChunked : Framing::kUntilClose,
                              .close = close_after_,
                              .http_1_0 = !stream_chunked_}));

@@ -67,6 +67,11 @@ class FakeBackend : public Backend {
     if (it == jobs.end()) return fail(Code::kNotFound, "there is no job " + id.text());
     return it->second;
   }
+  std::optional<std::string> job_owner(const JobId& id) override {
+    const auto it = jobs.find(id);
+    if (it == jobs.end()) return std::nullopt;
+    return it->second.value("user", "anonymous");
+  }
   void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
                 Reply<Json> reply) override {
     asked.emplace_back("wait_job",
@@ -148,7 +153,7 @@ class FakeBackend : public Backend {
                 id,
                 "job.status",
                 "",
-                R"({"type":"job.status","snapshot":true})",
+                dump({{"type", "job.status"}, {"snapshot", true}, {"data", snapshot_data}}),
                 status && is_final(*status)};
   }
   Json health(int* status) override {
@@ -174,6 +179,7 @@ class FakeBackend : public Backend {
   }
 
   std::map<JobId, Json> jobs;
+  Json snapshot_data;
   std::vector<Told> journal;
   std::uint64_t newest = 0;
   std::map<JobId, std::uint64_t> seqs;

@@ -2,6 +2,8 @@
 // client takes what is written at once, or only when told to.
 #pragma once
 
+#include <unistd.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,6 +77,7 @@ inline HttpRequest local_request(std::string method, std::string target) {
   out.headers = {{"Host", "localhost:8001"}};
   out.peer = {"127.0.0.1", 50000, true};
   out.local = {"127.0.0.1", 8001, true};
+  out.peer_uid = [] { return std::optional<uid_t>(::geteuid()); };
   return out;
 }
 

@@ -9,10 +9,6 @@
 namespace polysome::api {
 namespace {
 
-constexpr std::string_view kTunnel =
-    "call from the machine the service runs on, or through a tunnel: ssh -L 8001:localhost:8001 "
-    "HOST";
-
 struct Authority {
   std::string_view host;  // with brackets
   std::string_view port;  // may be empty
@@ -39,17 +35,6 @@ std::optional<Authority> parse_authority(std::string_view text) {
   return out;
 }
 
-bool is_forwarding(std::string_view name) {
-  static constexpr std::array kNames{"Forwarded",           "Via",
-                                     "X-Real-IP",           "X-Client-IP",
-                                     "True-Client-IP",      "CF-Connecting-IP",
-                                     "X-Cluster-Client-IP", "X-ProxyUser-IP"};
-  for (const std::string_view known : kNames)
-    if (same_name(name, known)) return true;
-  constexpr std::string_view kPrefix = "X-Forwarded";
-  return same_name(name.substr(0, kPrefix.size()), kPrefix);
-}
-
 bool is_json(std::string_view content_type) {
   const auto semicolon = content_type.find(';');
   std::string_view type = content_type.substr(0, semicolon);
@@ -63,23 +48,45 @@ bool is_json(std::string_view content_type) {
   return rest == ";" || same_name(rest, ";charset=utf-8") || same_name(rest, ";charset=utf8");
 }
 
-Status check_host(std::string_view host) {
+}  // namespace
+
+bool is_forwarding(std::string_view name) {
+  static constexpr std::array kNames{"Forwarded",           "Via",
+                                     "X-Real-IP",           "X-Client-IP",
+                                     "True-Client-IP",      "CF-Connecting-IP",
+                                     "X-Cluster-Client-IP", "X-ProxyUser-IP"};
+  for (const std::string_view known : kNames)
+    if (same_name(name, known)) return true;
+  constexpr std::string_view kPrefix = "X-Forwarded";
+  return same_name(name.substr(0, kPrefix.size()), kPrefix);
+}
+
+Status check_host(std::string_view host, const std::vector<std::string>& allowed) {
   const auto authority = parse_authority(host);
   if (authority && (same_name(authority->host, "localhost") || authority->host == "127.0.0.1" ||
                     authority->host == "[::1]"))
     return {};
+  if (authority)
+    for (const auto& name : allowed)
+      if (same_name(authority->host, name)) return {};
+  const std::string asked(host.substr(0, 100));
   return fail(Code::kForbidden,
               fmt::format("the request is for the host \"{}\"; this service answers to localhost, "
-                          "127.0.0.1 and [::1] only",
-                          host.substr(0, 100)),
-              "use http://localhost:PORT/");
+                          "127.0.0.1 and [::1]",
+                          asked),
+              authority ? fmt::format("use http://localhost:PORT/, call with a token, or start the "
+                                      "service with --allow-host {}",
+                                      authority->host)
+                        : std::string("use http://localhost:PORT/"));
 }
 
 Status check_origin(std::string_view origin, std::string_view host) {
   const auto refuse = [&] {
     return fail(Code::kForbidden,
                 fmt::format("a page of \"{}\" may not call this service", origin.substr(0, 100)),
-                "pages call it from its own address only; programs send no Origin");
+                fmt::format("programs send no Origin; for a page of yours start the service with "
+                            "--allow-origin {}",
+                            origin.substr(0, 100)));
   };
   std::string_view standard_port;
   std::string_view rest = origin;
@@ -100,8 +107,6 @@ Status check_origin(std::string_view origin, std::string_view host) {
   return {};
 }
 
-}  // namespace
-
 bool is_loopback_address(std::string_view address) {
   const std::string text(address);
   in_addr v4{};
@@ -112,29 +117,14 @@ bool is_loopback_address(std::string_view address) {
   return IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127;
 }
 
-Status check_caller(const HttpRequest& head) {
-  if (!head.peer.loopback || !head.local.loopback)
-    return fail(Code::kForbidden,
-                fmt::format("the call comes from {}; this version answers its own machine only",
-                            head.peer.address),
-                std::string(kTunnel));
-  for (const auto& h : head.headers)
-    if (is_forwarding(h.name))
-      return fail(
-          Code::kForbidden,
-          fmt::format("the call was forwarded by a proxy (header {}), so its origin is unknown",
-                      h.name.substr(0, 100)),
-          std::string(kTunnel));
-  const std::string_view host = head.header("Host").value_or("");
-  POLYSOME_TRY(check_host(host));
-  if (const auto origin = head.header("Origin")) POLYSOME_TRY(check_origin(*origin, host));
-  if (const auto site = head.header("Sec-Fetch-Site");
-      site && !same_name(*site, "same-origin") && !same_name(*site, "none"))
-    return fail(
-        Code::kForbidden,
-        fmt::format("a browser calls for a foreign page (Sec-Fetch-Site: {})", site->substr(0, 40)),
-        "type the address into the browser, or call from the service's own page");
-  return {};
+Status check_fetch_site(const HttpRequest& head) {
+  const auto site = head.header("Sec-Fetch-Site");
+  if (!site || same_name(*site, "same-origin") || same_name(*site, "none")) return {};
+  return fail(
+      Code::kForbidden,
+      fmt::format("a browser calls for a foreign page (Sec-Fetch-Site: {})", site->substr(0, 40)),
+      "type the address into the browser, call from the service's own page, or start the service "
+      "with --allow-origin ORIGIN");
 }
 
 Status check_media(const HttpRequest& head, std::size_t body_bytes) {
@@ -147,15 +137,19 @@ Status check_media(const HttpRequest& head, std::size_t body_bytes) {
               "send it with Content-Type: application/json (requests: json=…, curl: --json …)");
 }
 
-Status check_bind_host(std::string_view host) {
+bool is_loopback_host(std::string_view host) {
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (same_name(host, "localhost") || is_loopback_address(host)) return {};
-  return fail(
-      Code::kInvalid,
-      fmt::format("--host {}: this version has no tokens yet, so it listens on loopback addresses "
-                  "only",
-                  host),
-      fmt::format("use --host localhost; from elsewhere: {}", kTunnel.substr(kTunnel.find("ssh"))));
+  return same_name(host, "localhost") || is_loopback_address(host);
+}
+
+Status check_bind_host(std::string_view host, bool has_tokens) {
+  if (has_tokens || is_loopback_host(host)) return {};
+  return fail(Code::kInvalid,
+              fmt::format("--host {} lets other machines in, and there is no token to tell their "
+                          "users apart",
+                          host),
+              "make a token first: polysome token new NAME; or use --host localhost and a tunnel: "
+              "ssh -L 8001:localhost:8001 HOST");
 }
 
 }  // namespace polysome::api

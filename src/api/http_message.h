@@ -5,6 +5,8 @@
 // once, now or later. Dropping it unused answers 500, so no client waits for ever on a defect.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,6 +31,15 @@ struct Endpoint {
   bool loopback = false;
 };
 
+// Who calls: told by the token, else by the owner of the socket (access.h).
+struct Caller {
+  std::string user;  // "anonymous" where nobody can tell
+  bool admin = false;
+  bool submit_for = false;  // may name another user in a body
+
+  bool may_touch(std::string_view owner) const { return admin || user == owner; }
+};
+
 struct HttpRequest {
   std::string method;
   std::string target;                 // as sent
@@ -38,8 +49,9 @@ struct HttpRequest {
   std::uint64_t content_length = 0;                        // as announced; 0 when chunked or absent
   std::string body;
   Endpoint peer, local;
-  // The login that owns the peer's end of the connection; "" when it can't be told.
-  std::function<std::string()> login;
+  // Who owns the peer's end of the connection, asked once; nullopt when it can't be told.
+  std::function<std::optional<uid_t>()> peer_uid;
+  Caller caller;  // filled in by the router
 
   // The first header of that name (any case).
   std::optional<std::string_view> header(std::string_view name) const;
@@ -59,12 +71,14 @@ struct FileAnswer {
   bool remove = false;  // the file is ours: gone after the answer
   std::string content_type;
   std::string file_name;  // offered to the client
+  std::vector<Header> headers = {};
 };
 
 struct StreamOptions {
   std::string content_type;
   std::string heartbeat;  // written every so often, so that both sides notice a dead connection
   Millis every{15'000};
+  std::vector<Header> headers = {};
 };
 
 // An answer without a known end. A client that does not take what is written (over the server's

@@ -1,12 +1,10 @@
 // jobs/submit, list, {id}, {id}/status, cancel, tasks, result.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 
 #include "api/answers.h"
-#include "api/caller.h"
 #include "api/request_reader.h"
 #include "api/routes.h"
 #include "base/nearest.h"
@@ -31,13 +29,30 @@ std::string hash_of(const Json& body) {
                      static_cast<std::uint64_t>(hash));
 }
 
-Status check_user(const std::string& asked, const std::string& caller) {
-  if (asked.empty() || asked == caller || caller == "root" || caller == login_name(::geteuid()))
-    return {};
+Status check_user(const std::string& asked, const Caller& caller) {
+  if (asked.empty() || asked == caller.user || caller.submit_for) return {};
   return fail(Error(Code::kForbidden,
-                    fmt::format("user \"{}\" is not the caller, who is {}", asked, caller),
-                    "leave user out; only root and the service's own account submit for others")
+                    fmt::format("user \"{}\" is not the caller, who is {}", asked, caller.user),
+                    "leave user out; root, the service's own account and tokens with scope "
+                    "submit_for may submit for others")
                   .at("/user"));
+}
+
+// A result is its owner's, also as a dataset.
+Status check_datasets(const JobSpec& spec, const Caller& caller, Backend& backend) {
+  for (std::size_t i = 0; i < spec.dataset_ids.size(); ++i) {
+    if (!spec.dataset_ids[i].starts_with("job:")) continue;
+    const auto id = JobId::parse(std::string_view(spec.dataset_ids[i]).substr(4, 36));
+    const auto owner = id ? backend.job_owner(*id) : std::nullopt;
+    if (owner && !caller.may_touch(*owner))
+      return fail(
+          Error(Code::kForbidden,
+                fmt::format("job {} is {}'s; its result is for {} and admins", id->text(), *owner,
+                            *owner),
+                "ask for the data itself, or call with a token of scope admin")
+              .at(spec.dataset_ids.size() == 1 ? "/dataset_id" : fmt::format("/dataset_id/{}", i)));
+  }
+  return {};
 }
 
 Result<std::string> idempotency_key(const HttpRequest& request) {
@@ -59,13 +74,14 @@ void submit(Backend& backend, const Call& call, const Responder& to) {
   if (!key) return refuse(key.error());
   auto request = parse_submit(*body, backend.catalog(), backend.submit_defaults());
   if (!request) return refuse(request.error());
-  std::string caller = call.request.login ? call.request.login() : std::string();
-  if (caller.empty()) caller = "anonymous";
+  const Caller& caller = call.request.caller;
   if (const auto ok = check_user(request->spec.user, caller); !ok) return refuse(ok.error());
-  if (request->spec.user.empty()) request->spec.user = caller;
+  if (const auto ok = check_datasets(request->spec, caller, backend); !ok)
+    return refuse(ok.error());
+  if (request->spec.user.empty()) request->spec.user = caller.user;
   request->idempotency_key = std::move(*key);
   backend.submit(
-      std::move(*request), caller, hash_of(*body), [to](const Result<SubmitAnswer>& answer) {
+      std::move(*request), caller.user, hash_of(*body), [to](const Result<SubmitAnswer>& answer) {
         if (!answer) return to->send(problem_answer(answer.error()));
         HttpResponse out = json_answer(answer->body);
         out.headers.push_back({"Location", fmt::format("{}/jobs/{}", kBase, answer->id.text())});
@@ -88,8 +104,10 @@ bool names_tag(std::string_view list, std::string_view tag) {
   return false;
 }
 
-void send_status(const Result<Json>& status, const std::string& none_match, const Responder& to) {
+void send_status(Result<Json> status, const std::string& none_match, const Caller& caller,
+                 const Responder& to) {
   if (!status) return to->send(problem_answer(status.error()));
+  hide_from(caller, &*status);
   const std::string tag = fmt::format("\"{}\"", status->value("version", std::uint64_t{0}));
   HttpResponse out = json_answer(*status);
   if (names_tag(none_match, tag)) out = {304, {{"Cache-Control", "no-store"}}, {}, false};
@@ -107,15 +125,17 @@ void status(Backend& backend, const Call& call, const Responder& to) {
   const auto id = job_of_path(call.ids[0], backend);
   if (!id) return to->send(problem_answer(id.error()));
   const std::string none_match(call.request.header("If-None-Match").value_or(""));
-  if (!wait) return send_status(backend.job_status(*id), none_match, to);
-  backend.wait_job(
-      *id, *wait, after ? std::optional(static_cast<std::uint64_t>(*after)) : std::nullopt,
-      [to, none_match](const Result<Json>& status) { send_status(status, none_match, to); });
+  if (!wait) return send_status(backend.job_status(*id), none_match, call.request.caller, to);
+  backend.wait_job(*id, *wait,
+                   after ? std::optional(static_cast<std::uint64_t>(*after)) : std::nullopt,
+                   [to, none_match, caller = call.request.caller](Result<Json> status) {
+                     send_status(std::move(status), none_match, caller, to);
+                   });
 }
 
 void cancel(Backend& backend, const Call& call, const Responder& to) {
   static const std::vector<std::string> kModes{"graceful", "force"};
-  const auto id = job_of_path(call.ids[0], backend);
+  const auto id = own_job_of_path(call, backend, "cancel it");
   if (!id) return to->send(problem_answer(id.error()));
   const auto body = read_body(call.request);
   if (!body) return to->send(problem_answer(body.error()));
@@ -158,7 +178,10 @@ void list(Backend& backend, const Call& call, const Responder& to) {
   out.page_token = query.text("page_token").value_or("");
   out.full = query.choice("view", {"full", "basic"}) == "full";
   if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
-  answer_with(to)(backend.list_jobs(out));
+  auto listed = backend.list_jobs(out);
+  if (listed && out.full)
+    for (auto& job : (*listed)["jobs"]) hide_from(call.request.caller, &job);
+  answer_with(to)(listed);
 }
 
 void tasks(Backend& backend, const Call& call, const Responder& to) {
@@ -194,7 +217,7 @@ void result(Backend& backend, const Call& call, const Responder& to) {
         Code::kInvalid,
         fmt::format("page_token goes with format=json; {} gives the whole table", out.format)));
   if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
-  const auto id = job_of_path(call.ids[0], backend);
+  const auto id = own_job_of_path(call, backend, "see its result");
   if (!id) return to->send(problem_answer(id.error()));
   const auto answer = [to, id = *id, &backend](const Result<Download>& download) {
     if (!download) {
@@ -225,6 +248,29 @@ Result<JobId> job_of_path(const std::string& text, Backend& backend) {
   if (meant.empty()) meant = did_you_mean(text, known);
   return fail(Code::kNotFound, fmt::format("there is no job \"{}\"{}", text.substr(0, 100), meant),
               fmt::format("GET {}/jobs/list shows the jobs there are", kBase));
+}
+
+Result<JobId> own_job_of_path(const Call& call, Backend& backend, std::string_view what) {
+  POLYSOME_ASSIGN(const JobId id, job_of_path(call.ids[0], backend));
+  const auto owner = backend.job_owner(id);
+  const Caller& caller = call.request.caller;
+  if (!owner || caller.may_touch(*owner)) return id;
+  return fail(Code::kForbidden,
+              fmt::format("job {} is {}'s; {} may not {}", id.text(), *owner, caller.user, what),
+              fmt::format("ask {} or an admin, or call with a token of scope admin (polysome token "
+                          "new NAME --admin)",
+                          *owner));
+}
+
+void hide_from(const Caller& caller, Json* status) {
+  if (!status->is_object() || caller.may_touch(status->value("user", ""))) return;
+  Json hidden = Json::array();
+  for (const char* key : {"parameters", "result"})
+    if (const auto it = status->find(key); it != status->end()) {
+      *it = nullptr;
+      hidden.push_back(key);
+    }
+  if (!hidden.empty()) (*status)["hidden"] = std::move(hidden);
 }
 
 void add_job_routes(Router& router, Backend& backend) {

@@ -134,6 +134,16 @@ class Follower : public std::enable_shared_from_this<Follower> {
   std::unordered_map<JobId, std::string> owners_;
 };
 
+// A snapshot as this caller may see it.
+Told shown_to(const Caller& caller, const std::string& owner, Told told) {
+  if (caller.may_touch(owner)) return told;
+  auto envelope = parse_trusted_json(told.envelope);
+  if (!envelope || !envelope->contains("data")) return told;
+  hide_from(caller, &(*envelope)["data"]);
+  told.envelope = dump(*envelope);
+  return told;
+}
+
 // What a client gets whose place in the journal is gone: one event that holds how things are now.
 Told reset_event(Backend& backend, const std::optional<JobId>& job) {
   Told told;
@@ -215,6 +225,9 @@ void job_events(Backend& backend, const PushConfig& config, const Call& call, co
   if (!status) return refuse(status.error());
   const auto state = job_status_from_name(status->value("status", ""));
   const bool over = state && is_final(*state);
+  const auto shown = [&caller = call.request.caller, owner = status->value("user", "")](Told told) {
+    return shown_to(caller, owner, std::move(told));
+  };
 
   const auto follower = std::make_shared<Follower>(backend, config, Filter{*id, {}, {}}, true);
   if (*last) {
@@ -222,16 +235,17 @@ void job_events(Backend& backend, const PushConfig& config, const Call& call, co
     if (over && !gap && knows_all(backend, *id, **last, config.page))
       return to->send({204, {}, {}, false});
     follower->open(to);
-    return gap ? follower->follow_after(reset_event(backend, *id)) : follower->follow_from(**last);
+    return gap ? follower->follow_after(shown(reset_event(backend, *id)))
+               : follower->follow_from(**last);
   }
   if (from_now) {
     const auto snapshot = backend.snapshot(*id);
     follower->open(to);
-    return snapshot ? follower->follow_after(*snapshot) : follower->follow_from(0);
+    return snapshot ? follower->follow_after(shown(*snapshot)) : follower->follow_from(0);
   }
   const bool cut = lacks_first(backend, *id, over);
   follower->open(to);
-  if (cut) return follower->follow_after(reset_event(backend, *id));
+  if (cut) return follower->follow_after(shown(reset_event(backend, *id)));
   follower->follow_from(0);
 }
 
@@ -256,7 +270,11 @@ void all_events(Backend& backend, const PushConfig& config, const Call& call, co
   const auto follower = std::make_shared<Follower>(backend, config, std::move(filter), false);
   follower->open(to);
   if (!*last) return follower->follow_now(backend.newest_event());
-  if (is_pruned(backend, **last)) return follower->follow_after(reset_event(backend, job));
+  if (is_pruned(backend, **last)) {
+    const auto owner = job ? backend.job_owner(*job) : std::nullopt;
+    return follower->follow_after(
+        shown_to(call.request.caller, owner.value_or(""), reset_event(backend, job)));
+  }
   follower->follow_from(**last);
 }
 

@@ -17,6 +17,40 @@ namespace {
 
 using Segments = std::vector<std::string>;
 
+void append(const std::vector<Header>& more, std::vector<Header>* headers) {
+  headers->insert(headers->end(), more.begin(), more.end());
+}
+
+std::vector<Header> cross_origin_headers(const std::string& page) {
+  return {{"Access-Control-Allow-Origin", page},
+          {"Access-Control-Expose-Headers",
+           "Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After"},
+          {"Vary", "Origin"}};
+}
+
+// Says with every answer that the page which made the browser call may read it.
+class CrossOriginExchange final : public Exchange {
+ public:
+  CrossOriginExchange(Responder to, const std::string& page)
+      : to_(std::move(to)), headers_(cross_origin_headers(page)) {}
+  void send(HttpResponse response) override {
+    append(headers_, &response.headers);
+    to_->send(std::move(response));
+  }
+  void send_file(FileAnswer file) override {
+    append(headers_, &file.headers);
+    to_->send_file(std::move(file));
+  }
+  std::shared_ptr<EventStream> open_stream(StreamOptions options) override {
+    append(headers_, &options.headers);
+    return to_->open_stream(std::move(options));
+  }
+
+ private:
+  Responder to_;
+  std::vector<Header> headers_;
+};
+
 Segments split(std::string_view path) {
   Segments out;
   for (std::size_t at = 1; at < path.size();) {
@@ -117,9 +151,30 @@ Error Router::no_such_path(const HttpRequest& request) const {
 }
 
 std::optional<HttpResponse> Router::refuse(const HttpRequest& head) {
-  auto allowed = check_caller(head);
-  if (allowed) allowed = check_media(head, static_cast<std::size_t>(head.content_length));
-  if (!allowed) return problem_answer(allowed.error());
+  const auto page = access_.foreign_origin(head);
+  if (page && head.method == "OPTIONS") return preflight(head);
+  auto out = refusal(head);
+  if (out && page) append(cross_origin_headers(*page), &out->headers);
+  return out;
+}
+
+// A browser asks before it lets a foreign page call; the call itself still needs its right.
+HttpResponse Router::preflight(const HttpRequest& head) const {
+  HttpResponse out{204, cross_origin_headers(std::string(*head.header("Origin"))), {}, false};
+  const auto match = find(head);
+  std::vector<std::string> methods = match ? match->allowed : std::vector<std::string>{"GET"};
+  append({{"Access-Control-Allow-Methods", fmt::format("{}", fmt::join(methods, ", "))},
+          {"Access-Control-Allow-Headers",
+           "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"},
+          {"Access-Control-Max-Age", "600"}},
+         &out.headers);
+  return out;
+}
+
+std::optional<HttpResponse> Router::refusal(const HttpRequest& head) {
+  if (const auto caller = access_.admit(head); !caller) return problem_answer(caller.error());
+  const auto media = check_media(head, static_cast<std::size_t>(head.content_length));
+  if (!media) return problem_answer(media.error());
   const auto match = find(head);
   if (!match) return problem_answer(no_such_path(head));
   if (match->route == nullptr) {
@@ -137,8 +192,17 @@ std::optional<HttpResponse> Router::refuse(const HttpRequest& head) {
 }
 
 void Router::handle(HttpRequest request, Responder responder) {
+  if (auto page = access_.foreign_origin(request))
+    responder = std::make_shared<CrossOriginExchange>(std::move(responder), std::move(*page));
+  serve(std::move(request), responder);
+}
+
+void Router::serve(HttpRequest request, const Responder& responder) {
   if (const auto media = check_media(request, request.body.size()); !media)
     return responder->send(problem_answer(media.error()));
+  auto caller = access_.admit(request);
+  if (!caller) return responder->send(problem_answer(caller.error()));
+  request.caller = std::move(*caller);
   auto match = find(request);
   if (!match || match->route == nullptr)
     return responder->send(problem_answer(no_such_path(request)));

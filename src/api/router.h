@@ -1,11 +1,12 @@
-// The table of routes: finds the one for a request, guards it (guard.h), refuses unknown paths,
-// methods and query parameters by naming the nearest known ones. Loop thread.
+// The table of routes: finds the one for a request, tells who calls (access.h), refuses unknown
+// paths, methods and query parameters by naming the nearest known ones. Loop thread.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "api/access.h"
 #include "api/http_message.h"
 #include "base/error.h"
 
@@ -29,7 +30,10 @@ struct Route {
 
 class Router final : public RequestHandler {
  public:
+  explicit Router(AccessConfig access = {}) : access_(std::move(access)) {}
+
   void add(Route route);
+  Access& access() { return access_; }
   const std::vector<Route>& routes() const { return routes_; }
 
   std::optional<HttpResponse> refuse(const HttpRequest& head) override;
@@ -45,6 +49,11 @@ class Router final : public RequestHandler {
   std::optional<Match> find(const HttpRequest& request) const;
   Error no_such_path(const HttpRequest& request) const;
 
+  std::optional<HttpResponse> refusal(const HttpRequest& head);
+  HttpResponse preflight(const HttpRequest& head) const;
+  void serve(HttpRequest request, const Responder& responder);
+
+  Access access_;
   std::vector<Route> routes_;
   std::vector<std::vector<std::string>> patterns_;  // segments, beside routes_
 };

@@ -30,5 +30,10 @@ void add_routes(Router& router, Backend& backend, PushConfig config = {});
 // The id a path gives. Errors: kNotFound when it is none, naming the nearest job there is and how
 // to list them. Whether the job exists is the backend's to say.
 Result<JobId> job_of_path(const std::string& text, Backend& backend);
+// The same for what only the job's owner and admins may see or do; `what` says it: "cancel it".
+// Errors: kNotFound, kForbidden.
+Result<JobId> own_job_of_path(const Call& call, Backend& backend, std::string_view what);
+// Takes from a status object what only the job's owner and admins may see: parameters, result.
+void hide_from(const Caller& caller, Json* status);
 
 }  // namespace polysome::api

@@ -116,23 +116,6 @@ TEST_F(Routes, SubmitForSomebodyElseIsForRootAndTheServicesAccount) {
   const auto answer =
       ask("POST", "jobs/submit", R"({"operation":"aggregate","dataset_id":"d","user":"bob"})");
   EXPECT_EQ(answer.json()["asked"]["user"], "bob");
-  // A caller whose socket can't be found is nobody.
-  HttpRequest request;
-  request.method = "POST";
-  request.segments = {"api", "processing", "jobs", "submit"};
-  request.headers = {{"Host", "localhost"}, {"Content-Type", "application/json"}};
-  request.body = R"({"operation":"aggregate","dataset_id":"d","user":"bob"})";
-  request.login = [] { return std::string("mallory"); };
-  struct Catch : Exchange {
-    void send(HttpResponse r) override { response = std::move(r); }
-    void send_file(FileAnswer) override {}
-    std::shared_ptr<EventStream> open_stream(StreamOptions) override { return nullptr; }
-    HttpResponse response;
-  };
-  const auto out = std::make_shared<Catch>();
-  on_loop([&] { router.handle(request, out); });
-  EXPECT_EQ(out->response.status, 403);
-  EXPECT_THAT(out->response.body, HasSubstr("mallory"));
 }
 
 TEST_F(Routes, StatusHasAnETagAndKnowsWhatTheClientHas) {

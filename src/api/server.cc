@@ -139,7 +139,7 @@ class Server::Impl {
   }
 
   Status start() {
-    POLYSOME_TRY(check_bind_host(hub_->config.host));
+    POLYSOME_TRY(check_bind_host(hub_->config.host, hub_->config.has_tokens));
     POLYSOME_ASSIGN(api_, listen(hub_->config.port, false));
     if (hub_->config.dashboard_port > 0) {
       auto dashboard = listen(static_cast<std::uint16_t>(hub_->config.dashboard_port), true);

@@ -21,6 +21,7 @@ struct ServerConfig {
   std::string host = "localhost";  // 127.0.0.1 and, where there is one, ::1
   std::uint16_t port = 8001;       // 0: any free one
   int dashboard_port = 0;          // 0: off
+  bool has_tokens = false;         // then addresses that are not loopback may be bound
   std::size_t max_body = 1'000'000;
   std::size_t max_head = 8192;
   std::size_t max_stream_buffer = 1'000'000;  // of one event stream

@@ -153,7 +153,7 @@ TEST_F(HttpServer, RefusesWhatAForeignPageCouldSend) {
                 "2\r\n{}\r\n0\r\n\r\n")
                 .status,
             415);
-  EXPECT_EQ(raw("GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 403);
+  EXPECT_EQ(raw("GET http://evil.example/version HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 403);
   EXPECT_TRUE(from_loop([&] { return backend.asked.empty(); }))
       << "none of them reached the service";
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,17 @@ Error errno_error(std::string_view what, const std::filesystem::path& path, int 
 
 Result<std::string> read_file(const std::filesystem::path& path,
                               std::uint64_t max_bytes = 1ULL << 30);
+// The same of a file with secrets: kForbidden unless it is ours (or root's) and nobody else may
+// read or write it.
+Result<std::string> read_private_file(const std::filesystem::path& path,
+                                      std::uint64_t max_bytes = 1ULL << 20);
+// Appends to such a file or makes it, durably; writers take turns. `check` sees what is there and
+// may refuse.
+Status append_private_file(const std::filesystem::path& path, std::string_view content,
+                           const std::function<Status(const std::string& before)>& check);
+// Replaces what such a file holds, in its place and durably.
+Status rewrite_private_file(const std::filesystem::path& path,
+                            const std::function<std::string(const std::string& before)>& change);
 // Writes, optionally fsyncs, under a temporary name in the same folder, then renames over `path`.
 Status write_file(const std::filesystem::path& path, std::string_view content, bool durable);
 Status make_folders(const std::filesystem::path& path);

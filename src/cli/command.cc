@@ -2,7 +2,28 @@
 
 #include <fmt/format.h>
 
+#include "base/files.h"
+
 namespace polysome::cli {
+namespace {
+
+constexpr std::uint64_t kMostTokenBytes = 4096;
+
+// POLYSOME_TOKEN, else what POLYSOME_TOKEN_FILE holds.
+Result<std::string> token_of_environment() {
+  std::string token = environment_value("POLYSOME_TOKEN");
+  const std::string file = environment_value("POLYSOME_TOKEN_FILE");
+  if (token.empty() && !file.empty()) {
+    POLYSOME_ASSIGN(token, read_file(file, kMostTokenBytes));
+  }
+  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
+  if (token.find_first_of("\r\n") != std::string::npos)
+    return fail(Code::kInvalid, "the token has more than one line",
+                "POLYSOME_TOKEN, or the file POLYSOME_TOKEN_FILE names, holds one token");
+  return token;
+}
+
+}  // namespace
 
 void add_output_flags(CLI::App* command, const CommonFlagsPtr& flags) {
   command->add_option("-o", flags->format, "how to print: table, json, ndjson, csv or id")
@@ -44,7 +65,8 @@ Result<ServiceClient> connect(const CommonFlags& flags) {
   POLYSOME_ASSIGN(const Settings settings, settings_of(flags));
   std::string url = settings.text("url");
   if (url.empty()) url = fmt::format("http://localhost:{}", settings.text("port"));
-  return ServiceClient::open(url);
+  POLYSOME_ASSIGN(const std::string token, token_of_environment());
+  return ServiceClient::open(url, token);
 }
 
 }  // namespace polysome::cli

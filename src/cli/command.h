@@ -58,6 +58,7 @@ void add_result_command(CLI::App& app, Context& context);
 void add_data_commands(CLI::App& app, Context& context);  // load partition
 void add_cluster_commands(CLI::App& app, Context& context);
 void add_demo_command(CLI::App& app, Context& context);
+void add_token_command(CLI::App& app, Context& context);
 void add_about_commands(CLI::App& app, Context& context);  // ops version
 
 // Watches a job on stderr until its end; the exit code of its state. Then says where its result is,

@@ -107,6 +107,7 @@ HttpClient::HttpClient(HttpClient&& other) noexcept
     : url_(std::move(other.url_)),
       host_(std::move(other.host_)),
       port_(std::move(other.port_)),
+      token_(std::move(other.token_)),
       fd_(std::exchange(other.fd_, -1)) {}
 
 HttpClient::~HttpClient() { close(); }
@@ -251,6 +252,7 @@ Result<HttpAnswer> HttpClient::send(const HttpAsk& ask) {
   std::string head = fmt::format(
       "{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: polysome/{}\r\nAccept: application/json, */*\r\n",
       ask.method, ask.target, url_.substr(7), POLYSOME_VERSION);
+  if (!token_.empty()) head += fmt::format("Authorization: Bearer {}\r\n", token_);
   for (const auto& [name, value] : ask.headers) head += fmt::format("{}: {}\r\n", name, value);
   if (ask.body)
     head +=

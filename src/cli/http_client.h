@@ -43,6 +43,8 @@ class HttpClient {
   Result<HttpAnswer> send(const HttpAsk& ask);
   const std::string& url() const { return url_; }
   bool is_this_machine() const;
+  // Sent with every request.
+  void set_token(std::string token) { token_ = std::move(token); }
 
  private:
   HttpClient() = default;
@@ -54,7 +56,7 @@ class HttpClient {
   Result<HttpAnswer> read_answer(const HttpAsk& ask, bool* nothing_came);
   Error broken(std::string_view why) const;
 
-  std::string url_, host_, port_;
+  std::string url_, host_, port_, token_;
   int fd_ = -1;
 };
 

@@ -32,6 +32,7 @@ A service and its jobs:
 
 More:
   ops [OPERATION]                       the operations and their parameters
+  token new|list|revoke                 who may call from elsewhere
   demo                                  make a small omics study to try things on
   version
 
@@ -139,6 +140,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_data_commands(app, context);
   add_cluster_commands(app, context);
   add_demo_command(app, context);
+  add_token_command(app, context);
   add_about_commands(app, context);
 }
 

@@ -33,6 +33,11 @@ constexpr Flag kFlags[] = {
     {"retry-delay", "TIME", "before the second attempt, then doubling (5s)"},
     {"partition-size", "SIZE", "how large the pieces of a dataset are (100MB)"},
     {"log-format", "NAME", "text or json"},
+    {"token-file", "FILE", "who may call with a token (STATE/tokens, if it is there)"},
+    {"allow-origin", "ORIGIN", "let pages of this origin call, may be given again"},
+    {"allow-host", "NAME", "answer to this host name too, may be given again"},
+    {"trust-proxy", "CIDR", "believe proxies at these addresses, may be given again"},
+    {"allow-group", "NAME", "let members of this group call, may be given again"},
 };
 
 std::string setting_of(std::string flag) {
@@ -62,6 +67,12 @@ Result<ServeConfig> config_of(const Settings& s) {
       s.from_flag("n_workers") || s.from_flag("threads_per_worker") || s.from_flag("memory_limit");
   POLYSOME_ASSIGN(c.autostart, s.boolean("autostart"));
   c.backend = s.text("backend");
+  c.token_file = s.text("token_file");
+  c.allow_origins = s.list("allow_origin");
+  c.allow_hosts = s.list("allow_host");
+  c.trust_proxies = s.list("trust_proxy");
+  c.allow_groups = s.list("allow_group");
+  POLYSOME_ASSIGN(c.allow_all_local, s.boolean("allow_all_local"));
   c.log_format = s.text("log_format");
   if (c.log_format != "text" && c.log_format != "json")
     return fail(
@@ -80,6 +91,7 @@ void add_serve_command(CLI::App& app, Context& context) {
   auto common = std::make_shared<CommonFlags>();
   auto values = std::make_shared<std::map<std::string, std::vector<std::string>>>();
   auto autostart = std::make_shared<bool>(false);
+  auto all_local = std::make_shared<bool>(false);
   for (const auto& flag : kFlags) {
     auto& value = (*values)[setting_of(flag.name)];
     command->add_option(fmt::format("--{}", flag.name), value, flag.text)
@@ -88,19 +100,23 @@ void add_serve_command(CLI::App& app, Context& context) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
   command->add_flag("--autostart", *autostart, "start the cluster at once");
+  command->add_flag("--allow-all-local", *all_local, "let every user of this machine call");
   command->add_option("--config", common->config, "configuration file in place of the usual ones")
       ->type_name("FILE");
   command->footer(
       "Every flag is also POLYSOME_NAME in the environment (DASK_N_WORKERS, "
       "DASK_THREADS_PER_WORKER and\n"
-      "DASK_MEMORY_LIMIT too) and a key of config.toml in ~/.config/polysome or /etc/polysome.");
-  context.on(command, [&context, common, values, autostart]() -> Result<int> {
+      "DASK_MEMORY_LIMIT too; --token-file is POLYSOME_SERVE_TOKEN_FILE) and a key of config.toml "
+      "in\n~/.config/polysome or /etc/polysome.");
+  context.on(command, [&context, common, values, autostart, all_local]() -> Result<int> {
     std::map<std::string, std::vector<std::string>> flags;
     for (const auto& [name, texts] : *values) {
       if (texts.empty()) continue;
-      const bool may_repeat = name == "data_dir" || name == "output_dir";
+      const bool may_repeat = name == "data_dir" || name == "output_dir" || name == "trust_proxy" ||
+                              name.starts_with("allow_");
       flags[name] = may_repeat ? texts : std::vector{texts.back()};
     }
+    if (*all_local) flags["allow_all_local"] = {"true"};
     if (*autostart) flags["autostart"] = {"true"};
     POLYSOME_ASSIGN(const Settings settings, settings_of(*common, std::move(flags)));
     POLYSOME_ASSIGN(const ServeConfig config, config_of(settings));

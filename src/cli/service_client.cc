@@ -66,8 +66,9 @@ Error error_of_answer(const HttpAnswer& answer, const std::string& url) {
           "is this a Polysome service? polysome version shows what answers there"};
 }
 
-Result<ServiceClient> ServiceClient::open(const std::string& url) {
+Result<ServiceClient> ServiceClient::open(const std::string& url, const std::string& token) {
   POLYSOME_ASSIGN(HttpClient http, HttpClient::open(url));
+  http.set_token(token);
   return ServiceClient(std::move(http));
 }
 

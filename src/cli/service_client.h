@@ -16,7 +16,8 @@ using Query = std::vector<std::pair<std::string, std::string>>;  // empty values
 
 class ServiceClient {
  public:
-  static Result<ServiceClient> open(const std::string& url);
+  // `token`: as Bearer with every request; may be empty.
+  static Result<ServiceClient> open(const std::string& url, const std::string& token = {});
 
   // Paths below /api/processing, segments already encoded. Errors: as the service says, with its
   // hint.

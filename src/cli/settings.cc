@@ -22,7 +22,9 @@ struct Known {
   std::string_view name;
   std::string_view initial;  // empty: none
   bool list = false;
-  std::string_view dask = {};  // Dask's own variable, after POLYSOME_'s
+  std::string_view dask = {};      // Dask's own variable, after POLYSOME_'s
+  char separator = ':';            // of a list in the environment
+  std::string_view variable = {};  // where POLYSOME_NAME means something else
 };
 constexpr std::array kKnown{
     Known{"url", ""},
@@ -43,6 +45,13 @@ constexpr std::array kKnown{
     Known{"retry_delay", "5s"},
     Known{"partition_size", "100MB"},
     Known{"log_format", "text"},
+    // POLYSOME_TOKEN_FILE is a client's: the file that holds its token.
+    Known{"token_file", "", false, {}, ':', "POLYSOME_SERVE_TOKEN_FILE"},
+    Known{"allow_origin", "", true, {}, ','},
+    Known{"allow_host", "", true, {}, ','},
+    Known{"trust_proxy", "", true, {}, ','},
+    Known{"allow_group", "", true, {}, ','},
+    Known{"allow_all_local", "false"},
     Known{"worker_program", ""},
 };
 
@@ -53,6 +62,8 @@ std::vector<std::string> known_names() {
 }
 
 std::string variable_of(std::string_view name) {
+  for (const auto& k : kKnown)
+    if (k.name == name && !k.variable.empty()) return std::string(k.variable);
   std::string out = "POLYSOME_";
   for (const char c : name) out += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return out;
@@ -113,7 +124,8 @@ Result<FileValues> read_toml(const std::filesystem::path& path) {
 
 // A POLYSOME_ name that is nearly one of ours would be silently without effect.
 Status check_environment(const std::vector<std::string>& given) {
-  std::vector<std::string> known{"POLYSOME_CONFIG"};
+  std::vector<std::string> known{"POLYSOME_CONFIG", "POLYSOME_TOKEN", "POLYSOME_TOKEN_FILE",
+                                 "POLYSOME_PROGRAM"};
   for (const auto& k : kKnown) known.push_back(variable_of(k.name));
   for (const auto& name : given) {
     if (!name.starts_with("POLYSOME_") || std::ranges::find(known, name) != known.end()) continue;
@@ -152,7 +164,7 @@ Result<Settings> Settings::load(const SettingSources& sources) {
       value = sources.environment(variable);
     }
     if (!value.empty())
-      out.values_[std::string(k.name)] = {k.list ? split(value, ':') : std::vector{value},
+      out.values_[std::string(k.name)] = {k.list ? split(value, k.separator) : std::vector{value},
                                           variable};
     if (const auto flag = sources.flags.find(std::string(k.name)); flag != sources.flags.end()) {
       std::string dashed(k.name);

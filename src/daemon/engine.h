@@ -72,6 +72,7 @@ class Engine final : public api::Backend {
   void submit(SubmitRequest request, const std::string& caller, const std::string& body_hash,
               api::Reply<api::SubmitAnswer> reply) override;
   Result<Json> job_status(const JobId& id) override;
+  std::optional<std::string> job_owner(const JobId& id) override;
   void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
                 api::Reply<Json> reply) override;
   void cancel(const JobId& id, const std::string& reason, bool force,

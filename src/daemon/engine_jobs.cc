@@ -229,6 +229,12 @@ Result<Json> Engine::job_status(const JobId& id) {
   return status_json(job.spec, job.state);
 }
 
+std::optional<std::string> Engine::job_owner(const JobId& id) {
+  if (const auto it = active_.find(id); it != active_.end()) return it->second.spec.user;
+  if (const auto job = store_.job(id)) return job->spec.user;
+  return std::nullopt;
+}
+
 std::optional<api::Told> Engine::snapshot(const JobId& id) {
   const auto job = find(id);
   if (!job) return std::nullopt;

@@ -6,8 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <set>
 
+#include "api/access.h"
+#include "api/caller.h"
+#include "api/guard.h"
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/server.h"
@@ -60,24 +62,62 @@ Result<Host::Options> options_of(const ServeConfig& given) {
   return out;
 }
 
+Result<api::AccessConfig> access_of(const ServeConfig& c) {
+  api::AccessConfig out;
+  out.token_file = c.token_file.empty() ? default_token_file(c.state_dir) : c.token_file;
+  std::error_code ec;
+  if (c.token_file.empty() && !fs::exists(out.token_file, ec)) out.token_file.clear();
+  out.allow_origins = c.allow_origins;
+  out.allow_hosts = c.allow_hosts;
+  for (const auto& text : c.trust_proxies) {
+    auto network = api::parse_network(text);
+    if (!network)
+      return fail(Code::kInvalid, fmt::format("--trust-proxy: {}", network.error().message),
+                  network.error().hint);
+    out.trust_proxies.push_back(std::move(*network));
+  }
+  for (const auto& name : c.allow_groups) {
+    POLYSOME_ASSIGN(const gid_t group, api::group_of(name));
+    out.allow_groups.push_back(group);
+  }
+  out.allow_all_local = c.allow_all_local;
+  out.owners_known = api::owners_can_be_told();
+  return out;
+}
+
+std::vector<std::string> access_warnings(const ServeConfig& c, const api::AccessConfig& rights) {
+  std::vector<std::string> out;
+  if (c.allow_all_local)
+    out.emplace_back("--allow-all-local: every user of this machine may hand in jobs");
+  if (!rights.owners_known)
+    out.emplace_back(
+        "this system does not tell who owns a connection: every local caller is \"anonymous\", and "
+        "anonymous callers share their jobs");
+  return out;
+}
+
 }  // namespace
+
+std::string default_token_file(const std::string& state_dir) {
+  return absolute_path(state_dir.empty() ? default_state_dir() : state_dir) + "/tokens";
+}
 
 int serve(const ServeConfig& config, std::string_view operations_json) {
   log::configure(config.log_format == "json" ? log::Format::kJson : log::Format::kText,
                  log::Level::kInfo);
-  static const std::set<std::string> kLoopback{"localhost", "127.0.0.1", "::1", "[::1]"};
-  if (!kLoopback.contains(config.host))
-    return say(Error(
-        Code::kForbidden,
-        fmt::format("--host {} would let other machines in, and this version has no tokens to tell "
-                    "them apart",
-                    config.host),
-        "listen on localhost and use an SSH tunnel: ssh -L 8001:localhost:8001 HOST"));
   if (config.backend != "local")
     return say(Error(Code::kInvalid, fmt::format("backend \"{}\" is not available", config.backend),
                      "this version runs worker processes on this machine: --backend local"));
   auto options = options_of(config);
   if (!options) return say(options.error());
+  auto rights = access_of(options->config);
+  if (!rights) return say(rights.error());
+  const auto warnings = access_warnings(options->config, *rights);
+  api::Router router(std::move(*rights));
+  if (const auto tokens = router.access().load_tokens(); !tokens) return say(tokens.error());
+  const std::size_t tokens = router.access().tokens();
+  if (const auto bindable = api::check_bind_host(config.host, tokens > 0); !bindable)
+    return say(bindable.error());
   const auto data_dirs = options->data_dirs;
   const std::string state_dir = options->config.state_dir;
 
@@ -90,7 +130,7 @@ int serve(const ServeConfig& config, std::string_view operations_json) {
   listen.host = config.host;
   listen.port = static_cast<std::uint16_t>(config.port);
   listen.dashboard_port = config.dashboard_port;
-  api::Router router;
+  listen.has_tokens = tokens > 0;
   api::add_routes(router, engine);
   api::Server server(loop, listen, router);
   if (const auto listening = server.start(); !listening) return say(listening.error());
@@ -103,6 +143,11 @@ int serve(const ServeConfig& config, std::string_view operations_json) {
   log::info("Polysome {} at http://localhost:{}", POLYSOME_VERSION, server.port());
   log::info("data: {} ({} dataset{})", where, known, known == 1 ? "" : "s");
   log::info("state: {}", state_dir);
+  if (tokens > 0) log::info("tokens: {} in {}", tokens, router.access().token_file());
+  if (!api::is_loopback_host(config.host))
+    log::warning("--host {}: calls and tokens travel as plain text; put TLS in front of it",
+                 config.host);
+  for (const auto& line : warnings) log::warning("{}", line);
   for (const auto& line : *lines) log::info("{}", line);
   const auto cluster = engine.cluster_status();
   if (cluster["status"] == "stopped")

@@ -31,12 +31,19 @@ struct ServeConfig {
   int max_attempts = 3;
   std::int64_t retry_delay_ms = 5000;
   std::uint64_t partition_size = 100'000'000;
-  std::string log_format = "text";             // or json
+  std::string log_format = "text";  // or json
+  // Who may call (api/access.h).
+  std::string token_file;  // default STATE/tokens, if it is there
+  std::vector<std::string> allow_origins, allow_hosts, trust_proxies, allow_groups;
+  bool allow_all_local = false;
   std::map<std::string, std::string> origins;  // option → where its value came from
 };
 
 // Runs the service until SIGTERM or SIGINT; answers with the exit code.
 int serve(const ServeConfig& config, std::string_view operations_json);
+
+// Where the token file is when none is named: below the state folder, given or default.
+std::string default_token_file(const std::string& state_dir);
 
 // One job in this process, no listener. `base` gives defaults (worker_program, retry_delay_ms …).
 struct RunRequest {

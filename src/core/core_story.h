@@ -61,6 +61,7 @@ inline std::string line(const Command& command) {
                                     c.worker.text(), c.slot);
       if (c.attempt_number != 1) out += fmt::format(" attempt={}", c.attempt_number);
       if (c.start_inside_quotes) out += " inside";
+      if (c.split != 1) out += fmt::format(" split={}", c.split);
       return out;
     }
     std::string operator()(const CancelTask& c) const {

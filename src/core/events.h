@@ -139,6 +139,9 @@ struct SlotLost {
   bool by_kill = false;
   bool out_of_memory = false;
   std::string message;
+  // What the attempt that ran had used by then.
+  std::uint64_t peak_memory = 0;
+  double cpu_seconds = 0;
 };
 // Supervisor's once-a-second report.
 struct WorkerHeard {
@@ -154,6 +157,7 @@ struct TaskProgressed {
   AttemptId attempt;
   std::uint64_t bytes = 0;
   std::uint64_t memory = 0;
+  double cpu_seconds = 0;  // of the attempt so far
 };
 struct TaskFinished {
   TaskResult result;
@@ -198,6 +202,7 @@ struct StartTask {
   int attempt_number = 1;
   std::uint64_t grant = 0;
   bool start_inside_quotes = false;
+  std::uint32_t split = 1;  // into so many pieces it is to cut its work, to need less memory
   // of the stage, for the TaskSpec
   std::string stage_name;
   std::string fragment_file;

@@ -20,24 +20,40 @@ Decision charge_loss(TaskTrouble& trouble, const Fault& fault, const std::string
                        "(dmesg, journalctl) for what kills them."));
 }
 
-// A level more each time: what it asked for and a half, else double, up to what it may have.
+// What the task knows to need and a half, else one and a half times what it was seen to use but at
+// least double; the last level is all there is.
+std::uint64_t next_grant(const TaskTrouble& trouble, const Fault& fault,
+                         const FaultLimits& limits) {
+  if (fault.needed_memory > limits.most_grant) return limits.grant;  // no grant will do
+  if (trouble.larger + 2 >= kMostGrants) return limits.most_grant;
+  const std::uint64_t next = fault.needed_memory > 0
+                                 ? fault.needed_memory / 2 * 3
+                                 : std::max(limits.grant * 2, fault.peak_memory / 2 * 3);
+  return std::min(next, limits.most_grant);
+}
+
 Decision charge_memory(TaskTrouble& trouble, const Fault& fault, const FaultLimits& limits,
                        const std::string& task) {
   ++trouble.out_of_memory;
-  const std::uint64_t needed = std::max(fault.needed_memory, fault.peak_memory);
-  std::uint64_t next = limits.grant * 2;
-  if (fault.needed_memory > 0) next = std::max(limits.grant + 1, fault.needed_memory / 2 * 3);
-  next = std::min(next, limits.most_grant);
-  if (next > limits.grant && trouble.out_of_memory < kMostOutOfMemory) {
+  const std::uint64_t next = next_grant(trouble, fault, limits);
+  if (next > limits.grant && trouble.larger + 1 < kMostGrants) {
+    ++trouble.larger;
     trouble.grant = next;
     return {};
   }
+  if (limits.can_split && trouble.split < kMostSplit) {
+    trouble.split = std::min(trouble.split * kSplitStep, kMostSplit);
+    return {};
+  }
+  const std::uint64_t needed = std::max(fault.needed_memory, fault.peak_memory);
   const std::string need =
       needed > limits.grant ? format_bytes(needed) : "more than " + format_bytes(limits.grant);
+  std::string pieces;
+  if (trouble.split > 1) pieces = fmt::format(", also when cut into {} pieces", trouble.split);
   return give_up(
       Error(Code::kOutOfMemory,
-            fmt::format("task {} needed {} of memory; the most it can be given is {}", task, need,
-                        format_bytes(limits.most_grant)),
+            fmt::format("task {} needed {} of memory{}; the most it can be given is {}", task, need,
+                        pieces, format_bytes(limits.most_grant)),
             "Start the cluster with a larger memory_limit, raise max_memory_gb, or cut the data "
             "smaller (partition_size)."));
 }

@@ -11,7 +11,11 @@
 
 namespace polysome::core {
 
-inline constexpr int kMostOutOfMemory = 3;
+// Out of memory: a task is tried with up to three grants, the last all it can be given; when that
+// is not enough and its work can be cut, cut into 8 and at last into 64.
+inline constexpr int kMostGrants = 3;
+inline constexpr std::uint32_t kSplitStep = 8;
+inline constexpr std::uint32_t kMostSplit = 64;
 inline constexpr int kMostLosses = 20;
 inline constexpr std::int64_t kLongestBackoffMs = 60'000;
 
@@ -23,13 +27,15 @@ struct TaskTrouble {
   bool backing_off = false;
   MonoTime due = 0;         // end of the backoff
   std::uint64_t grant = 0;  // least grant of the next attempt; 0: the stage's
+  std::uint8_t larger = 0;  // how often the grant was raised
+  std::uint32_t split = 1;  // into so many pieces the next attempt cuts its work
 };
 
 struct Fault {
   FaultClass fault_class = FaultClass::kInternal;
   bool lost = false;  // the attempt was taken by something that was not its fault
   Error error;
-  std::uint64_t needed_memory = 0;
+  std::uint64_t needed_memory = 0;  // what the task knows to need; 0: unknown
   std::uint64_t peak_memory = 0;
 };
 
@@ -38,6 +44,7 @@ struct FaultLimits {
   std::int64_t retry_delay_ms = 5000;
   std::uint64_t grant = 0;       // of the attempt that failed
   std::uint64_t most_grant = 0;  // a worker's memory, or the job's ceiling
+  bool can_split = false;        // the stage's tasks can work through their input in pieces
 };
 
 enum class Verdict : std::uint8_t { kRetryNow, kRetryLater, kGiveUp };

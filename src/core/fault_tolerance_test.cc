@@ -70,6 +70,62 @@ TEST(FaultTolerance, OutOfMemoryGivesWhatWasAskedForAndAHalf) {
   EXPECT_EQ(trouble.grant, 3'000U);
 }
 
+TEST(FaultTolerance, OutOfMemoryGivesOneAndAHalfTimesWhatWasMeasuredWhenThatIsMoreThanDouble) {
+  TaskTrouble trouble;
+  Fault fault = fault_of(Code::kOutOfMemory);
+  fault.peak_memory = 1'600;
+  charge(trouble, fault, limits_of(), "scan/1", 0);
+  EXPECT_EQ(trouble.grant, 2'400U);
+  // A peak far below the grant tells only that one large request failed.
+  TaskTrouble other;
+  fault.peak_memory = 300;
+  charge(other, fault, limits_of(), "scan/1", 0);
+  EXPECT_EQ(other.grant, 2'000U);
+}
+
+TEST(FaultTolerance, TheThirdGrantIsAllThereIs) {
+  TaskTrouble trouble;
+  const Fault fault = fault_of(Code::kOutOfMemory);
+  charge(trouble, fault, limits_of(1'000, 90'000), "scan/1", 0);
+  EXPECT_EQ(trouble.grant, 2'000U);
+  charge(trouble, fault, limits_of(2'000, 90'000), "scan/1", 0);
+  EXPECT_EQ(trouble.grant, 90'000U);
+  EXPECT_EQ(charge(trouble, fault, limits_of(90'000, 90'000), "scan/1", 0).verdict,
+            Verdict::kGiveUp);
+}
+
+TEST(FaultTolerance, WhenNoLargerGrantIsToBeHadTheWorkIsCut) {
+  TaskTrouble trouble;
+  const Fault fault = fault_of(Code::kOutOfMemory);
+  FaultLimits limits = limits_of(4'000);
+  limits.can_split = true;
+  EXPECT_EQ(charge(trouble, fault, limits, "scan/1", 0).verdict, Verdict::kRetryNow);
+  EXPECT_EQ(trouble.split, 8U);
+  EXPECT_EQ(charge(trouble, fault, limits, "scan/1", 0).verdict, Verdict::kRetryNow);
+  EXPECT_EQ(trouble.split, 64U);
+  const auto decision = charge(trouble, fault, limits, "scan/1", 0);
+  EXPECT_EQ(decision.verdict, Verdict::kGiveUp);
+  EXPECT_EQ(decision.error.message,
+            "task scan/1 needed more than 4kB of memory, also when cut into 64 pieces; the most it "
+            "can be given is 4kB");
+}
+
+TEST(FaultTolerance, AKnownNeedAboveAllThereIsIsCutAtOnceOrFails) {
+  Fault fault = fault_of(Code::kOutOfMemory);
+  fault.needed_memory = 9'000;
+  TaskTrouble cut;
+  FaultLimits limits = limits_of(1'000);
+  limits.can_split = true;
+  EXPECT_EQ(charge(cut, fault, limits, "scan/1", 0).verdict, Verdict::kRetryNow);
+  EXPECT_EQ(cut.split, 8U);
+  EXPECT_EQ(cut.grant, 0U);
+  TaskTrouble whole;
+  const auto decision = charge(whole, fault, limits_of(1'000), "scan/1", 0);
+  EXPECT_EQ(decision.verdict, Verdict::kGiveUp);
+  EXPECT_EQ(decision.error.message,
+            "task scan/1 needed 9kB of memory; the most it can be given is 4kB");
+}
+
 TEST(FaultTolerance, OutOfMemoryWithNothingMoreToGiveFailsAtOnceAndSaysTheNeed) {
   TaskTrouble trouble;
   Fault fault = fault_of(Code::kOutOfMemory);

@@ -47,6 +47,7 @@ struct StageRun {
   std::uint32_t place = 0;
   std::uint64_t grant = 0;
   bool final = false;
+  bool can_split = false;
 
   std::vector<std::uint32_t> dependents;  // stages that start after this one
   std::uint32_t blockers = 0;             // stages before this one that are not complete

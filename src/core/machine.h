@@ -37,6 +37,7 @@ struct Attempt {
   bool taken_back = false;  // CancelTask was sent; the answer makes it ready again, uncharged
   MonoTime since = 0;       // assigned, then started
   std::uint64_t bytes = 0;
+  double cpu_seconds = 0;  // as told so far, counted in the job's
 };
 
 struct ClusterWish {

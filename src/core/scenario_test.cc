@@ -87,7 +87,7 @@ Script read_script(const fs::path& path) {
   return script;
 }
 
-// name[*tasks][~ borders][! final][? planner][<stage,stage]
+// name[*tasks][~ borders][! final][? planner][/ can split][<stage,stage]
 Stage stage_from(const std::string& word) {
   Stage stage;
   const auto after = split(word, '<');
@@ -99,6 +99,7 @@ Stage stage_from(const std::string& word) {
       case '~': stage.borders = true; break;
       case '!': stage.final = true; break;
       case '?': stage.kind = StageKind::kPlanner; break;
+      case '/': stage.can_split = true; break;
       default: mark = false;
     }
     if (mark) stage.name.pop_back();

@@ -47,6 +47,7 @@ void append_stage(Machine& m, JobRun& job, const Stage& stage) {
   run.place = stage.place;
   run.grant = stage.grant;
   run.final = stage.final;
+  run.can_split = stage.can_split;
   run.progress.weighs = stage.kind != StageKind::kPlanner;
   run.progress.tasks = stage.tasks;
   run.progress.bytes = stage.bytes;

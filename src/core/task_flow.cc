@@ -47,6 +47,14 @@ Attempt release(Machine& m, std::uint64_t n) {
   return a;
 }
 
+// What an attempt has used is its job's, whatever becomes of it.
+void note_use(Attempt& a, std::uint64_t memory, double cpu_seconds) {
+  a.job->peak_memory = std::max(a.job->peak_memory, memory);
+  if (cpu_seconds <= a.cpu_seconds) return;
+  a.job->cpu_seconds += cpu_seconds - a.cpu_seconds;
+  a.cpu_seconds = cpu_seconds;
+}
+
 void make_ready(Machine& m, const Attempt& a) {
   make_ready(m, *a.job, a.job->stages[a.stage], a.index);
 }
@@ -75,6 +83,7 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
   limits.retry_delay_ms = m.config.retry_delay_ms;
   limits.grant = a.grant;
   limits.most_grant = ResourceManager::most_grant(m.cluster.spec, job);
+  limits.can_split = stage.can_split;
   TaskTrouble& trouble = stage.trouble[a.index];
   const std::string task = job.task_name(a.stage, a.index);
   Decision decision = charge(trouble, fault, limits, task, m.chance());
@@ -170,8 +179,11 @@ void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& 
   a.grant = grant;
   a.since = m.now;
   a.start_inside = stage.borders && stage.borders->start_of(a.index);
-  if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end())
+  std::uint32_t split = 1;
+  if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end()) {
     a.number = 1 + it->second.counted + it->second.out_of_memory;
+    split = it->second.split;
+  }
   stage.active.emplace(a.index, a.n);
   const Held before(job);
   m.resources.put(worker, slot, a.n, job, stage.number, grant, m.now);
@@ -186,6 +198,7 @@ void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& 
                             a.number,
                             grant,
                             a.start_inside,
+                            split,
                             stage.name,
                             stage.fragment_file,
                             stage.place});
@@ -208,7 +221,7 @@ void task_progressed(Machine& m, const TaskProgressed& event) {
   Attempt* a = m.heard(event.attempt);
   if (a == nullptr) return;
   JobRun& job = *a->job;
-  job.peak_memory = std::max(job.peak_memory, event.memory);
+  note_use(*a, event.memory, event.cpu_seconds);
   StageProgress& progress = job.stages[a->stage].progress;
   const std::uint64_t bytes = std::max(a->bytes, std::min(event.bytes, progress.bytes));
   if (bytes == a->bytes) return;
@@ -222,11 +235,10 @@ void task_progressed(Machine& m, const TaskProgressed& event) {
 void task_finished(Machine& m, const TaskFinished& event) {
   const TaskResult& result = event.result;
   if (m.heard(result.attempt) == nullptr) return;
-  const Attempt a = release(m, result.attempt.n);
+  Attempt a = release(m, result.attempt.n);
   JobRun& job = *a.job;
   ++a.worker->completed;
-  job.peak_memory = std::max(job.peak_memory, result.peak_memory);
-  job.cpu_seconds += result.cpu_seconds;
+  note_use(a, result.peak_memory, result.cpu_seconds);
   job.bytes_read += result.bytes_in;
   StageRun& stage = job.stages[a.stage];
   const bool planner = stage.kind == StageKind::kPlanner;
@@ -248,10 +260,9 @@ void task_finished(Machine& m, const TaskFinished& event) {
 void task_failed(Machine& m, const TaskFailed& event) {
   const TaskFailure& failure = event.failure;
   if (m.heard(failure.attempt) == nullptr) return;
-  const Attempt a = release(m, failure.attempt.n);
+  Attempt a = release(m, failure.attempt.n);
   JobRun& job = *a.job;
-  job.peak_memory = std::max(job.peak_memory, failure.peak_memory);
-  job.cpu_seconds += failure.cpu_seconds;
+  note_use(a, failure.peak_memory, failure.cpu_seconds);
   if (failure.error.code == Code::kCancelled) {
     if (a.taken_back || job.ending) return make_ready(m, a);
     return lose(m, a, "the slot cancelled it unasked: " + failure.error.message);
@@ -294,7 +305,8 @@ void slot_lost(Machine& m, const SlotLost& event) {
   const std::vector<std::uint64_t> queue =
       worker->slots[static_cast<std::size_t>(event.slot)].queue;
   for (std::size_t i = 0; i < queue.size(); ++i) {
-    const Attempt a = release(m, queue[i]);
+    Attempt a = release(m, queue[i]);
+    if (i == 0) note_use(a, event.peak_memory, event.cpu_seconds);
     if (i > 0 || a.taken_back || a.job->ending) {
       make_ready(m, a);  // only the front ran; the executor may have killed it because we asked
       continue;
@@ -302,6 +314,7 @@ void slot_lost(Machine& m, const SlotLost& event) {
     Fault fault;
     fault.lost = event.by_kill && !event.out_of_memory;
     fault.fault_class = event.out_of_memory ? FaultClass::kOutOfMemory : FaultClass::kWorkerLost;
+    fault.peak_memory = event.peak_memory;
     fault.error = Error(
         event.out_of_memory ? Code::kOutOfMemory : Code::kWorkerLost,
         fmt::format("slot {} of {} ended: {}", event.slot, event.worker.text(), event.message));

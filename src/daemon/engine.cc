@@ -62,38 +62,39 @@ void Engine::handle(core::Event event) {
 }
 
 void Engine::take(const Report& report) {
-  std::visit(
-      Overloaded{
-          [&](const report::WorkerReady& r) { handle(core::WorkerReady{r.worker, r.pid}); },
-          [&](const report::WorkerLost& r) {
-            handle(core::WorkerLost{r.worker, r.by_kill, r.message});
-          },
-          [&](const report::SlotLost& r) {
-            handle(core::SlotLost{r.worker, r.slot, r.by_kill, r.out_of_memory, r.message});
-          },
-          [&](const report::WorkerHeard& r) {
-            handle(core::WorkerHeard{r.worker, r.memory_used, r.cpu_percent});
-          },
-          [&](const report::TaskStarted& r) { handle(core::TaskStarted{r.attempt}); },
-          [&](const report::TaskProgressed& r) {
-            handle(core::TaskProgressed{r.progress.attempt, r.progress.bytes, r.progress.memory});
-          },
-          [&](const report::TaskFinished& r) {
-            const auto known = running_.extract(r.result.attempt);
-            if (known.empty() || r.result.fragment_file.empty())
-              handle(core::TaskFinished{r.result, std::nullopt});
-            else
-              handle(with_fragment(r.result, known.mapped()));
-          },
-          [&](const report::TaskFailed& r) { take_failure(r.failure); },
-          [&](const report::TaskLogged& r) {
-            if (r.level == "error" || r.level == "warning")
-              log::warning("{} {}: {}", r.worker.text(), r.attempt, r.message);
-            else
-              log::debug("{} {}: {}", r.worker.text(), r.attempt, r.message);
-          },
-      },
-      report);
+  std::visit(Overloaded{
+                 [&](const report::WorkerReady& r) { handle(core::WorkerReady{r.worker, r.pid}); },
+                 [&](const report::WorkerLost& r) {
+                   handle(core::WorkerLost{r.worker, r.by_kill, r.message});
+                 },
+                 [&](const report::SlotLost& r) {
+                   handle(core::SlotLost{r.worker, r.slot, r.by_kill, r.out_of_memory, r.message,
+                                         r.peak_memory, r.cpu_seconds});
+                 },
+                 [&](const report::WorkerHeard& r) {
+                   handle(core::WorkerHeard{r.worker, r.memory_used, r.cpu_percent});
+                 },
+                 [&](const report::TaskStarted& r) { handle(core::TaskStarted{r.attempt}); },
+                 [&](const report::TaskProgressed& r) {
+                   handle(core::TaskProgressed{r.progress.attempt, r.progress.bytes,
+                                               r.progress.memory, r.progress.cpu_seconds});
+                 },
+                 [&](const report::TaskFinished& r) {
+                   const auto known = running_.extract(r.result.attempt);
+                   if (known.empty() || r.result.fragment_file.empty())
+                     handle(core::TaskFinished{r.result, std::nullopt});
+                   else
+                     handle(with_fragment(r.result, known.mapped()));
+                 },
+                 [&](const report::TaskFailed& r) { take_failure(r.failure); },
+                 [&](const report::TaskLogged& r) {
+                   if (r.level == "error" || r.level == "warning")
+                     log::warning("{} {}: {}", r.worker.text(), r.attempt, r.message);
+                   else
+                     log::debug("{} {}: {}", r.worker.text(), r.attempt, r.message);
+                 },
+             },
+             report);
 }
 
 // A reader that finds an input lost says which task must be done again: "output lost: STAGE/INDEX:
@@ -221,6 +222,7 @@ void Engine::start_task(const core::StartTask& c) {
   spec.place = c.place;
   spec.grant = c.grant;
   spec.start_inside_quotes = c.start_inside_quotes;
+  spec.split = c.split;
   const auto it = active_.find(c.task.job);
   const bool root = c.task.stage == 0;
   if (root && it != active_.end()) {

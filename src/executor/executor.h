@@ -30,6 +30,9 @@ struct SlotLost {
   bool by_kill = false;
   bool out_of_memory = false;
   std::string message;
+  // What the attempt that ran had used by then.
+  std::uint64_t peak_memory = 0;
+  double cpu_seconds = 0;
 };
 struct WorkerHeard {
   WorkerId worker;

@@ -175,8 +175,13 @@ Report LocalExecutor::State::slot_lost(Worker& worker, std::uint16_t slot, const
   const int signal = payload.at("signal").get<int>();
   const bool out_of_memory = payload.at("out_of_memory").get<bool>();
   const bool by_kill = !out_of_memory && (signal == SIGKILL || signal == SIGTERM);
-  return report::SlotLost{worker.id, slot, by_kill, out_of_memory,
-                          payload.at("message").get<std::string>()};
+  return report::SlotLost{worker.id,
+                          slot,
+                          by_kill,
+                          out_of_memory,
+                          payload.at("message").get<std::string>(),
+                          payload.value("peak_memory", std::uint64_t{0}),
+                          payload.value("cpu_seconds", 0.0)};
 }
 
 void LocalExecutor::State::ended(WorkerId id, const WorkerProcess::End& end) {

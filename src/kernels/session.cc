@@ -30,6 +30,8 @@ Error error_of(duckdb_error_type type, std::string message) {
     case DUCKDB_ERROR_HTTP:
     case DUCKDB_ERROR_NETWORK: return {full ? Code::kDiskFull : Code::kIo, std::move(message)};
     case DUCKDB_ERROR_FATAL:
+      if (has(message, "bad_alloc")) return {Code::kOutOfMemory, std::move(message)};
+      [[fallthrough]];
     case DUCKDB_ERROR_INTERNAL:
     case DUCKDB_ERROR_NULL_POINTER: return {Code::kInternal, std::move(message)};
     default: break;

@@ -22,7 +22,7 @@ enum class FrameKind : std::uint8_t {
       5,  // the service has read a kSlotLost: what it sends from here is for the new process
   // slot → supervisor → service
   kReady = 16,     // slot is up: {"pid": n}
-  kStarted = 17,   // {"attempt": "3-17"}
+  kStarted = 17,   // {"attempt": "3-17", "cpu_seconds": of the process until then}
   kProgress = 18,  // TaskProgress
   kFinished = 19,  // TaskResult
   kFailed = 20,    // TaskFailure (also for a cancelled attempt: code "cancelled")
@@ -30,8 +30,8 @@ enum class FrameKind : std::uint8_t {
   kLog = 22,       // {"level", "message", "attempt"}
   // supervisor → service
   kHello = 32,  // {"pid", "version", "slots"}
-  // {"pid", "signal", "status", "out_of_memory", "message"}; a new slot process is already
-  // starting.
+  // {"pid", "signal", "status", "out_of_memory", "message", "peak_memory", "cpu_seconds"}; the last
+  // two of the attempt that ran. A new slot process is already starting.
   // Work that was on its way to the old one is dropped until kSlotSeen.
   kSlotLost = 33,
   kHealth = 34,  // every second: {"slots": [{"pid","rss","cpu_percent"}], "memory", "cpu_percent"}

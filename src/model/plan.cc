@@ -42,6 +42,7 @@ Result<Stage> stage_from_json(const Json& j) {
     s.grant = j.value("grant", std::uint64_t{0});
     s.borders = j.value("borders", false);
     s.gang = j.value("gang", false);
+    s.can_split = j.value("can_split", false);
     s.final = j.value("final", false);
     if (const auto it = j.find("body"); it != j.end()) s.body = *it;
   } catch (const std::exception& e) {
@@ -85,6 +86,7 @@ Json Fragment::to_json() const {
                     {"grant", s.grant},
                     {"borders", s.borders},
                     {"gang", s.gang},
+                    {"can_split", s.can_split},
                     {"final", s.final},
                     {"body", s.body}});
   return {{"stages", std::move(list)}, {"warnings", warnings}};

@@ -29,6 +29,7 @@ struct Stage {
   std::uint64_t grant = 0;         // memory one task needs; 0: the cluster's default
   bool borders = false;            // tasks report end states at partition borders (decision 10)
   bool gang = false;               // all its tasks run at once or none (they talk to each other)
+  bool can_split = false;          // a task can cut its work into pieces to need less memory
   bool final = false;              // its single task's payload is the job's result; ends the plan
   // Where the tasks' work is described: the fragment's file and the stage's place in it. The root
   // planner's is the job's own description.

@@ -1,5 +1,6 @@
 #include "model/task.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -62,7 +63,8 @@ Json TaskSpec::to_json() const {
           {"fragment_file", fragment_file},
           {"place", place},
           {"grant", grant},
-          {"start_inside_quotes", start_inside_quotes}};
+          {"start_inside_quotes", start_inside_quotes},
+          {"split", split}};
 }
 
 Result<TaskSpec> TaskSpec::from_json(const Json& j) {
@@ -79,6 +81,7 @@ Result<TaskSpec> TaskSpec::from_json(const Json& j) {
     s.place = j.at("place").get<std::uint32_t>();
     s.grant = j.at("grant").get<std::uint64_t>();
     s.start_inside_quotes = j.at("start_inside_quotes").get<bool>();
+    s.split = std::max(1U, j.value("split", 1U));
     return s;
   });
 }
@@ -138,7 +141,10 @@ Result<TaskFailure> TaskFailure::from_json(const Json& j) {
 }
 
 Json TaskProgress::to_json() const {
-  return {{"attempt", attempt.text()}, {"bytes", bytes}, {"memory", memory}};
+  return {{"attempt", attempt.text()},
+          {"bytes", bytes},
+          {"memory", memory},
+          {"cpu_seconds", cpu_seconds}};
 }
 
 Result<TaskProgress> TaskProgress::from_json(const Json& j) {
@@ -147,6 +153,7 @@ Result<TaskProgress> TaskProgress::from_json(const Json& j) {
     p.attempt = attempt_of(j);
     p.bytes = j.value("bytes", std::uint64_t{0});
     p.memory = j.value("memory", std::uint64_t{0});
+    p.cpu_seconds = j.value("cpu_seconds", 0.0);
     return p;
   });
 }

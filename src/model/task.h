@@ -28,7 +28,8 @@ struct TaskSpec {
   std::uint32_t place = 0;    // of the stage in the fragment
   std::uint64_t grant = 0;    // bytes
   bool start_inside_quotes =
-      false;  // true start state of the partition, when a first run was wrong
+      false;                // true start state of the partition, when a first run was wrong
+  std::uint32_t split = 1;  // work through the input in so many pieces, to need less memory
 
   Json to_json() const;
   static Result<TaskSpec> from_json(const Json& j);
@@ -70,6 +71,7 @@ struct TaskProgress {
   AttemptId attempt;
   std::uint64_t bytes = 0;
   std::uint64_t memory = 0;
+  double cpu_seconds = 0;  // of the attempt so far
 
   Json to_json() const;
   static Result<TaskProgress> from_json(const Json& j);

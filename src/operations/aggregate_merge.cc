@@ -131,6 +131,41 @@ Status pick_ranks(TaskEnv& env, ValueKind kind, const std::vector<StageFile>& ru
 
 }  // namespace
 
+std::vector<std::string> slices_of(const TaskEnv& env, const AggregateDetails& details,
+                                   const std::string& from) {
+  if (env.spec.split <= 1) return {from};
+  std::vector<std::string> out;
+  for (std::uint32_t i = 0; i < env.spec.split; ++i)
+    out.push_back(fmt::format("(SELECT * FROM {} WHERE hash({}col) % {} = {})", from,
+                              key_list(details.keys.size()), env.spec.split, i));
+  return out;
+}
+
+Status write_slices(TaskEnv& env, const std::vector<std::string>& slices, const SelectOver& select,
+                    const std::string& role) {
+  if (slices.size() == 1) {
+    POLYSOME_TRY(env.write_parquet(select(slices.front()), role));
+    return {};
+  }
+  std::vector<std::string> files;
+  for (const auto& slice : slices) {
+    POLYSOME_ASSIGN(files.emplace_back(), env.scratch_parquet(select(slice)));
+  }
+  POLYSOME_TRY(env.write_parquet("SELECT * FROM " + read_parquet_sql(files), role));
+  return {};
+}
+
+Status table_of_slices(TaskEnv& env, const std::vector<std::string>& slices,
+                       const SelectOver& select, const std::string& name) {
+  POLYSOME_TRY(env.temp_table(name, select(slices.front())));
+  for (std::size_t i = 1; i < slices.size(); ++i) {
+    POLYSOME_TRY(env.check_cancelled());
+    POLYSOME_TRY(env.session().run(
+        fmt::format("INSERT INTO {} {}", sql_identifier(name), select(slices[i]))));
+  }
+  return {};
+}
+
 Status aggregate_combine_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
   POLYSOME_ASSIGN(const std::string from, env.body_text("from"));
@@ -141,8 +176,10 @@ Status aggregate_combine_body(TaskEnv& env) {
   for (const auto kind : details.kinds()) {
     const auto files = files_of(env.spec.job_folder, from, manifests, first, state_role(kind));
     if (files.size() != count) return fail(Code::kIo, "output lost: a partial state is missing");
-    POLYSOME_TRY(env.write_parquet(merge_states_sql(details, kind, read_parquet_sql(files)),
-                                   state_role(kind)));
+    POLYSOME_TRY(write_slices(
+        env, slices_of(env, details, read_parquet_sql(files)),
+        [&](const std::string& from_slice) { return merge_states_sql(details, kind, from_slice); },
+        state_role(kind)));
   }
   return {};
 }
@@ -162,8 +199,10 @@ Status aggregate_reduce_body(TaskEnv& env) {
                         files_of(folder, kAggregateScan, manifests, 0, cuts_role(kind)));
   const std::string from =
       fmt::format("(SELECT * FROM {} WHERE bucket = {})", read_parquet_sql(values), r);
-  POLYSOME_TRY(env.write_parquet(finish_values_sql(details, kind, from), stats_role(kind)));
-  return {};
+  return write_slices(
+      env, slices_of(env, details, from),
+      [&](const std::string& slice) { return finish_values_sql(details, kind, slice); },
+      stats_role(kind));
 }
 
 Status finish_ranges(TaskEnv& env, const AggregateDetails& details, ValueKind kind,

@@ -100,6 +100,7 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
   scan.tasks = input.tasks();
   scan.bytes = bytes;
   scan.borders = input.has_borders();
+  scan.can_split = true;
   scan.body = {{"run", "aggregate.scan"}};
   const std::uint32_t scans = scan.tasks;
   out.stages.push_back(std::move(scan));
@@ -112,6 +113,7 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
     combine.kind = StageKind::kCombine;
     combine.tasks = fan_in_tasks(states);
     combine.after = {states_from};
+    combine.can_split = true;
     combine.body = {{"run", "aggregate.combine"}, {"from", states_from}, {"tasks", states}};
     states_from = combine.name;
     states = combine.tasks;
@@ -125,6 +127,7 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
     reduce.kind = StageKind::kReduce;
     reduces = reduce.tasks = details.buckets * static_cast<std::uint32_t>(details.kinds().size());
     reduce.after = {kAggregateScan};
+    reduce.can_split = true;
     reduce.body = {{"run", "aggregate.reduce"}, {"tasks", scans}};
     after.push_back(reduce.name);
     out.stages.push_back(std::move(reduce));
@@ -134,6 +137,7 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
   last.kind = StageKind::kSingle;
   last.after = std::move(after);
   last.final = true;
+  last.can_split = true;
   last.body = {{"run", "aggregate.result"},
                {"from", states_from},
                {"states", states},

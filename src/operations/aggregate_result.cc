@@ -92,8 +92,10 @@ Status make_value_table(TaskEnv& env, const AggregateDetails& details, ValueKind
     return env.temp_table(value_table(kind), "SELECT * FROM " + read_parquet_sql(reduced("stats")));
   const auto values = files_of(folder, kAggregateScan, in.scans, 0, values_role(kind));
   if (values.empty()) return fail(Code::kIo, "output lost: value counts are missing");
-  return env.temp_table(value_table(kind),
-                        finish_values_sql(details, kind, read_parquet_sql(values)));
+  return table_of_slices(
+      env, slices_of(env, details, read_parquet_sql(values)),
+      [&](const std::string& from) { return finish_values_sql(details, kind, from); },
+      value_table(kind));
 }
 
 // joined_table(kind): states and finished value counts side by side.
@@ -101,8 +103,10 @@ Status make_tables(TaskEnv& env, const AggregateDetails& details, ValueKind kind
                    const Inputs& in) {
   const auto files = files_of(env.spec.job_folder, in.states_from, in.states, 0, state_role(kind));
   if (files.empty()) return fail(Code::kIo, "output lost: partial states are missing");
-  POLYSOME_TRY(
-      env.temp_table(state_table(kind), merge_states_sql(details, kind, read_parquet_sql(files))));
+  POLYSOME_TRY(table_of_slices(
+      env, slices_of(env, details, read_parquet_sql(files)),
+      [&](const std::string& from) { return merge_states_sql(details, kind, from); },
+      state_table(kind)));
   if (!details.counts_values())
     return env.temp_table(joined_table(kind), "SELECT * FROM " + state_table(kind));
   POLYSOME_TRY(make_value_table(env, details, kind, in));

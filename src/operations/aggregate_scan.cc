@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <numeric>
 
 #include "operations/aggregate_plan.h"
 
@@ -123,27 +126,55 @@ Status write_cuts(TaskEnv& env, ValueKind kind, std::uint64_t rows) {
   return {};
 }
 
-Status scan_kind(TaskEnv& env, const AggregateDetails& details, ValueKind kind, bool copied) {
-  const auto columns = details.of_kind(kind);
-  const std::string from = copied ? kRows : fmt::format("({})", rows_sql(details, columns));
-  const std::string state = columns.size() <= kNarrow ? narrow_state_sql(details, kind, from)
-                                                      : wide_state_sql(details, kind, from);
-  POLYSOME_TRY(env.write_parquet(state, state_role(kind)));
-  if (!details.counts_values()) return {};
-  POLYSOME_ASSIGN(const auto rows,
-                  env.write_parquet(values_sql(details, kind, from), values_role(kind)));
-  return details.ranges() ? write_cuts(env, kind, rows) : Status{};
+// What becomes of a SELECT whose rows are to stand in the file of this role.
+using Leave = std::function<Status(const std::string& select, const std::string& role)>;
+
+Status scan_view(TaskEnv& env, const AggregateDetails& details, bool copied, const Leave& leave) {
+  if (copied) {
+    std::vector<std::uint32_t> all(details.columns.size());
+    std::iota(all.begin(), all.end(), 0U);
+    POLYSOME_TRY(env.temp_table(kRows, rows_sql(details, all)));
+  }
+  for (const auto kind : details.kinds()) {
+    const auto columns = details.of_kind(kind);
+    const std::string from = copied ? kRows : fmt::format("({})", rows_sql(details, columns));
+    POLYSOME_TRY(leave(columns.size() <= kNarrow ? narrow_state_sql(details, kind, from)
+                                                 : wide_state_sql(details, kind, from),
+                       state_role(kind)));
+    if (details.counts_values())
+      POLYSOME_TRY(leave(values_sql(details, kind, from), values_role(kind)));
+  }
+  return {};
 }
 
 Status scan(TaskEnv& env, const AggregateDetails& details, int passes) {
   const bool copied = passes > 1 && details.columns.size() <= kMostCopied;
-  POLYSOME_TRY(env.open_partition(kAggregateView, copied ? 1 : passes));
-  if (copied) {
-    std::vector<std::uint32_t> all(details.columns.size());
-    for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
-    POLYSOME_TRY(env.temp_table(kRows, rows_sql(details, all)));
+  const int reads = copied ? 1 : passes;
+  std::map<std::string, std::uint64_t> rows;
+  const Leave write = [&](const std::string& select, const std::string& role) -> Status {
+    POLYSOME_ASSIGN(rows[role], env.write_parquet(select, role));
+    return {};
+  };
+  if (env.spec.split <= 1) {
+    POLYSOME_TRY(env.open_partition(kAggregateView, reads));
+    POLYSOME_TRY(scan_view(env, details, copied, write));
+  } else {
+    // States and counts of pieces stand side by side in one file: whoever reads it brings those of
+    // one group or value together, as it must for those of several tasks.
+    std::map<std::string, std::vector<std::string>> files;
+    const Leave keep = [&](const std::string& select, const std::string& role) -> Status {
+      POLYSOME_ASSIGN(files[role].emplace_back(), env.scratch_parquet(select));
+      return {};
+    };
+    POLYSOME_TRY(env.each_piece(
+        kAggregateView, reads, [&](std::size_t) { return scan_view(env, details, copied, keep); }));
+    if (copied) POLYSOME_TRY(env.drop_table(kRows));
+    for (const auto& [role, pieces] : files)
+      POLYSOME_TRY(write("SELECT * FROM " + read_parquet_sql(pieces), role));
   }
-  for (const auto kind : details.kinds()) POLYSOME_TRY(scan_kind(env, details, kind, copied));
+  if (details.ranges())
+    for (const auto kind : details.kinds())
+      POLYSOME_TRY(write_cuts(env, kind, rows[values_role(kind)]));
   return {};
 }
 

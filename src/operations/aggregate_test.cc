@@ -188,6 +188,42 @@ TEST_F(AggregateTest, GroupsAreTheSameForEveryPartitioningAndShuffle) {
     }
 }
 
+TEST_F(AggregateTest, SameBitsWhenTasksCutTheirWork) {
+  const std::string source = data.csv(folder / "study.csv");
+  Json grouped = kEverything;
+  grouped["group_by"] = {"sample", "batch"};
+  for (const Json& parameters : {kEverything, grouped}) {
+    driver.split = 1;
+    driver.description.spec.partition_size = size_for(source, 1);
+    driver.description.bucket_size = size_for(source, 1);
+    const std::string whole = dump(driver.rows(run(parameters, source)));
+    struct Cut {
+      std::uint32_t split;
+      int parts, buckets;
+    };
+    for (const auto& [split, parts, buckets] : {Cut{8, 1, 1}, Cut{8, 7, 4}, Cut{64, 1, 4}}) {
+      driver.split = split;
+      driver.description.spec.partition_size = size_for(source, parts);
+      driver.description.bucket_size = size_for(source, buckets);
+      EXPECT_EQ(dump(driver.rows(run(parameters, source))), whole)
+          << split << " pieces of " << parts << " partitions, " << buckets << " buckets";
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "scratch")) << "pieces are left behind";
+}
+
+TEST_F(AggregateTest, SameBitsWhenTasksOfAParquetFileCutTheirWork) {
+  const std::string source = data.parquet(folder / "study.parquet");
+  Json grouped = kEverything;
+  grouped["group_by"] = "sample";
+  const std::string whole = dump(driver.rows(run(grouped, source)));
+  driver.split = 8;
+  for (const int parts : {1, 2}) {
+    driver.description.spec.partition_size = size_for(source, parts);
+    EXPECT_EQ(dump(driver.rows(run(grouped, source))), whole) << parts << " partitions";
+  }
+}
+
 TEST_F(AggregateTest, ManyPartitionsAreCombinedInATree) {
   const std::string source = data.csv(folder / "study.csv");
   const Json parameters = {{"column", "expression"}, {"operation", "sum"}};

@@ -19,6 +19,7 @@ class JobDriver {
 
   JobDescription description;    // to be set up before run(); the operation's parameters unchecked
   Json layout = Json::object();  // declared of every dataset
+  std::uint32_t split = 1;       // of the tasks of stages that can cut their work
   // The payload of the final task. Parameters are validated first, as submit does.
   Result<Json> run(const std::string& operation, const Json& parameters,
                    const std::vector<std::string>& sources);

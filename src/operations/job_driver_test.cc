@@ -33,6 +33,7 @@ Result<TaskResult> JobDriver::run_task(const Stage& stage, std::uint32_t number,
   spec.place = stage.place;
   spec.grant = description.memory;
   spec.start_inside_quotes = inside;
+  if (stage.can_split) spec.split = split;
   TaskContext where = context();
   POLYSOME_ASSIGN(TaskOutput out, runner_.run(spec, where));
   if (!out.files.empty()) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <new>
 #include <thread>
 #include <vector>
@@ -38,6 +39,7 @@ OperationDescription description() {
   d.parameters = {
       number("tasks", ParamType::kInteger, "how many", 1, 1, static_cast<double>(kMostTasks)),
       number("sleep_ms", ParamType::kInteger, "each sleeps so long", 0, 0, 86'400'000),
+      number("cpu_ms", ParamType::kInteger, "each computes for so long", 0, 0, 86'400'000),
       number("fail_rate", ParamType::kNumber, "this share of the attempts fails", 0.0, 0, 1),
       number("memory_mb", ParamType::kInteger, "each takes and touches so much memory", 0, 0,
              1'000'000)};
@@ -54,6 +56,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
   tasks.tasks = p.value("tasks", 1U);
   tasks.body = {{"run", "noop.task"},
                 {"sleep_ms", p.value("sleep_ms", std::uint64_t{0})},
+                {"cpu_ms", p.value("cpu_ms", std::uint64_t{0})},
                 {"fail_rate", p.value("fail_rate", 0.0)},
                 {"memory_mb", p.value("memory_mb", std::uint64_t{0})}};
   Stage last;
@@ -87,17 +90,37 @@ Status sleep_for(const TaskEnv& env, std::uint64_t milliseconds) {
   }
 }
 
+std::chrono::nanoseconds thread_cpu_time() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// Until this thread has used that much time of a core, however long it has to wait for it.
+Status compute_for(const TaskEnv& env, std::uint64_t milliseconds) {
+  const auto end = thread_cpu_time() + std::chrono::milliseconds(milliseconds);
+  volatile double x = 1;
+  while (thread_cpu_time() < end) {
+    POLYSOME_TRY(env.check_cancelled());
+    for (int i = 0; i < 20'000; ++i) x = x * 1.0000001 + 1e-9;
+  }
+  return {};
+}
+
 Status task_body(TaskEnv& env) {
   std::vector<char> memory;
+  const std::uint64_t bytes = env.body.value("memory_mb", std::uint64_t{0}) * 1'000'000;
   try {
-    memory.assign(env.body.value("memory_mb", std::uint64_t{0}) * 1'000'000, '\1');
+    memory.assign(bytes, '\1');
   } catch (const std::bad_alloc&) {
+    env.context.needed_memory = bytes;
     return fail(Code::kOutOfMemory, fmt::format("no memory for memory_mb {}",
                                                 env.body.value("memory_mb", std::uint64_t{0})));
   }
   // A read that the compiler may not drop, and with it the writes.
   [[maybe_unused]] const volatile char touched = memory.empty() ? '\0' : memory.back();
   POLYSOME_TRY(sleep_for(env, env.body.value("sleep_ms", std::uint64_t{0})));
+  POLYSOME_TRY(compute_for(env, env.body.value("cpu_ms", std::uint64_t{0})));
   const double rate = env.body.value("fail_rate", 0.0);
   if (rate > 0 && chance(env.spec) < rate)
     return fail(Code::kInternal, "failed as asked by fail_rate");

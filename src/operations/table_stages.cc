@@ -100,6 +100,7 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
   map.tasks = input.tasks();
   map.bytes = input.source.total_bytes();
   map.borders = input.has_borders();
+  map.can_split = true;  // smaller row groups
   map.body = {{"run", "table.scan"}};
   Stage last;
   last.name = "result";

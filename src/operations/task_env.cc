@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
+#include "data/pieces.h"
 #include "plan/planner.h"
 
 namespace polysome {
@@ -26,6 +29,8 @@ TaskEnv::~TaskEnv() {
     (void)session_->run("DROP TABLE IF EXISTS " + sql_identifier(name));
   for (const auto& view : views_)
     (void)session_->run("DROP VIEW IF EXISTS " + sql_identifier(view));
+  std::error_code ec;
+  for (const auto& path : scratch_files_) std::filesystem::remove(path, ec);
 }
 
 Result<std::string> TaskEnv::body_text(const char* key) const {
@@ -49,24 +54,50 @@ Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t 
     output.result.bytes_in += p.bytes;
     if (input.has_borders() && p.offset > 0) unconfirmed_start_ = !spec.start_inside_quotes;
   }
+  POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, std::move(partitions),
+                                         scan_options(0, passes, output.result.bytes_in)));
+  views_.push_back(view);
+  reports_.push_back(std::move(report));
+  return {};
+}
+
+ScanOptions TaskEnv::scan_options(std::uint64_t bytes_before, int passes, std::uint64_t all) {
   ScanOptions options;
   options.start_inside_quotes = spec.start_inside_quotes;
   options.cancelled = context.cancelled;
-  if (context.progress) {
-    // The view is read `passes` times; `seen` falls when a pass begins anew.
-    options.progress = [this, passes, done = std::uint64_t{0},
-                        last = std::uint64_t{0}](std::uint64_t bytes) mutable {
-      if (bytes < last) done += last;
-      last = bytes;
-      const auto all = output.result.bytes_in;
-      context.progress(
-          std::min<std::uint64_t>((done + bytes) / static_cast<unsigned>(passes), all));
-    };
+  if (!context.progress) return options;
+  // The view is read `passes` times; `bytes` falls when a pass begins anew.
+  options.progress = [=, this, done = std::uint64_t{0},
+                      last = std::uint64_t{0}](std::uint64_t bytes) mutable {
+    if (bytes < last) done += last;
+    last = bytes;
+    context.progress(bytes_before +
+                     std::min<std::uint64_t>((done + bytes) / static_cast<unsigned>(passes), all));
+  };
+  return options;
+}
+
+Status TaskEnv::each_piece(const std::string& view, int passes,
+                           const std::function<Status(std::size_t piece)>& read) {
+  // Also with pieces: what the whole ends with is told before anything is read, as a dispute needs.
+  POLYSOME_TRY(open_partition(view, passes));
+  if (spec.split <= 1) return read(0);
+  const auto& input = plan().inputs.front();
+  POLYSOME_ASSIGN(const auto whole, input.partition(spec.job_folder, spec.task.index));
+  if (whole.empty()) return read(0);
+  POLYSOME_ASSIGN(const auto pieces, cut_again(input.source, whole.front(), spec.split));
+  bool inside = spec.start_inside_quotes;
+  std::uint64_t before = 0;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    POLYSOME_TRY(check_cancelled());
+    ScanOptions options = scan_options(before, passes, pieces[i].bytes);
+    options.start_inside_quotes = inside;
+    POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, {pieces[i]}, options));
+    inside = inside ? report->ends_inside_if_inside : report->ends_inside_if_outside;
+    piece_reports_.push_back(std::move(report));
+    POLYSOME_TRY(read(i));
+    before += pieces[i].bytes;
   }
-  POLYSOME_ASSIGN(auto report,
-                  open_view(session(), view, input.source, std::move(partitions), options));
-  views_.push_back(view);
-  reports_.push_back(std::move(report));
   return {};
 }
 
@@ -114,6 +145,7 @@ void TaskEnv::finish_scan() {
     result.ends_inside_if_outside = r->ends_inside_if_outside;
     result.ends_inside_if_inside = r->ends_inside_if_inside;
   }
+  for (const auto& r : piece_reports_) bad += r->bad_values;
   if (bad > 0) result.payload["bad_values"] = bad;
 }
 
@@ -138,12 +170,30 @@ Status TaskEnv::drop_table(const std::string& name) {
 }
 
 Result<std::uint64_t> TaskEnv::write_parquet(const std::string& select, const std::string& role) {
+  POLYSOME_ASSIGN(const std::uint64_t rows, copy_parquet(select, path_of(role)));
+  note_file(role, rows);
+  return rows;
+}
+
+Result<std::uint64_t> TaskEnv::copy_parquet(const std::string& select, const std::string& path) {
   POLYSOME_TRY(check_cancelled());
+  // A writer holds a row group: one that is short of memory makes them smaller.
+  std::string row_group;
+  if (spec.split > 1)
+    row_group = fmt::format(", ROW_GROUP_SIZE {}", std::max(2048U, 122'880U / spec.split));
   POLYSOME_ASSIGN(const std::int64_t rows,
-                  session().integer(fmt::format("COPY ({}) TO {} (FORMAT parquet)", select,
-                                                sql_text(path_of(role)))));
-  note_file(role, static_cast<std::uint64_t>(rows));
+                  session().integer(fmt::format("COPY ({}) TO {} (FORMAT parquet{})", select,
+                                                sql_text(path), row_group)));
   return static_cast<std::uint64_t>(rows);
+}
+
+Result<std::string> TaskEnv::scratch_parquet(const std::string& select) {
+  // A name that never comes back: DuckDB keeps what it read of a file under the file's name.
+  std::string path = fmt::format("{}/{}.{}.{}.piece{}.parquet", context.scratch, spec.stage_name,
+                                 spec.task.index, spec.attempt.text(), scratch_files_.size());
+  scratch_files_.push_back(path);
+  POLYSOME_TRY(copy_parquet(select, path));
+  return path;
 }
 
 std::string TaskEnv::path_of(const std::string& role) const {

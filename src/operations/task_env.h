@@ -3,6 +3,7 @@
 // through it end with it. The slot's thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,10 @@ class TaskEnv {
   // Makes `view` read this task's own partition of input `index`. `passes`: how often the view will
   // be read from begin to end, for the progress.
   Status open_partition(const std::string& view, int passes, std::size_t index = 0);
+  // The same for a task that may have to cut its work (spec.split): `read` is called with `view`
+  // open on each piece in turn, numbered from 0; borders join up as those of one scan.
+  Status each_piece(const std::string& view, int passes,
+                    const std::function<Status(std::size_t piece)>& read);
   // Makes a view of the whole of input `i`, named as said.
   Status open_whole(const std::string& view, std::size_t input);
   // Takes over borders and counts of the scans after the queries over their views; call once.
@@ -51,6 +56,8 @@ class TaskEnv {
   Status drop_table(const std::string& name);
   // COPY (select) TO a Parquet file of this attempt, and notes it. Returns its rows.
   Result<std::uint64_t> write_parquet(const std::string& select, const std::string& role);
+  // COPY (select) TO a Parquet file that is this task's own business and goes with it.
+  Result<std::string> scratch_parquet(const std::string& select);
   // The path of a file that this task is about to write; note_file afterwards.
   std::string path_of(const std::string& role) const;
   void note_file(const std::string& role, std::uint64_t rows);
@@ -58,11 +65,16 @@ class TaskEnv {
   Status check_cancelled() const;
 
  private:
+  Result<std::uint64_t> copy_parquet(const std::string& select, const std::string& path);
+  ScanOptions scan_options(std::uint64_t bytes_before, int passes, std::uint64_t bytes);
+
   std::shared_ptr<const PlanDocument> plan_;
   Session* session_;
   std::vector<std::string> temp_tables_;
   std::vector<std::string> views_;
   std::vector<std::shared_ptr<ScanReport>> reports_;
+  std::vector<std::shared_ptr<ScanReport>> piece_reports_;  // their ends are not the task's
+  std::vector<std::string> scratch_files_;
   bool unconfirmed_start_ = false;
 };
 

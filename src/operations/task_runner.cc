@@ -135,6 +135,17 @@ Result<std::shared_ptr<const PlanDocument>> TaskRunner::State::plan_of(const Jso
 TaskRunner::TaskRunner() : state_(std::make_unique<State>()) {}
 TaskRunner::~TaskRunner() = default;
 
+bool TaskRunner::leave_other_jobs(const TaskSpec& spec) {
+  if (state_->job && state_->job->folder == spec.job_folder) return false;
+  leave_all_jobs();
+  return true;
+}
+
+void TaskRunner::leave_all_jobs() {
+  state_->session.reset();
+  state_->job.reset();
+}
+
 namespace {
 
 // Lets the control thread interrupt the session while a task runs.

@@ -25,6 +25,7 @@ struct TaskContext {
   std::string scratch;                  // folder for spills, exists
   std::vector<std::string> read_roots;  // data folders; empty: whatever the process may read
   std::uint64_t memory = 0;             // grant in bytes; DuckDB gets 70 % of it
+  std::uint64_t needed_memory = 0;      // set by a task that knows what it would take
 };
 
 struct TaskOutput {
@@ -37,6 +38,11 @@ class TaskRunner {
  public:
   TaskRunner();
   ~TaskRunner();
+  // Lets go of what was kept for other jobs than this task's. False: something is kept for this
+  // one.
+  bool leave_other_jobs(const TaskSpec& spec);
+  // Lets go of everything; called when no task has come for a while.
+  void leave_all_jobs();
   Result<TaskOutput> run(const TaskSpec& spec, TaskContext& context);
   // Data service: {"kind": "result_page" | "result_file" | "inspect" | "partition", …}
   Result<Json> answer(const Json& request, TaskContext& context);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,8 +56,16 @@ class Slot {
   Slot(const WorkerOptions& options, SlotWork work)
       : options_(options),
         work_(std::move(work)),
-        link_(options.fd, static_cast<std::uint16_t>(options.index),
-              [this] { return meter_.resident(); }) {}
+        link_(
+            options.fd, static_cast<std::uint16_t>(options.index),
+            [this](TaskProgress* progress) {
+              progress->memory = meter_.resident();
+              progress->cpu_seconds = meter_.cpu_seconds();
+            },
+            [this] {
+              work_.rest();
+              ::malloc_trim(0);
+            }) {}
 
   // Until the supervisor shuts the slot down.
   void run() {
@@ -64,6 +73,7 @@ class Slot {
     link_.send(FrameKind::kReady, fmt::format("{{\"pid\":{}}}", ::getpid()));
     while (auto item = link_.next()) {
       use_ = {};
+      needed_ = 0;
       if (item->kind == FrameKind::kStart)
         run_task(*item);
       else
@@ -75,7 +85,9 @@ class Slot {
 
  private:
   void run_task(const SlotWorkItem& item) {
-    link_.send(FrameKind::kStarted, "{\"attempt\":\"" + item.key + "\"}");
+    // The supervisor, should this process die, takes what it had used before from what it used.
+    link_.send(FrameKind::kStarted, fmt::format("{{\"attempt\":\"{}\",\"cpu_seconds\":{:.6f}}}",
+                                                item.key, TaskMeter::process_cpu_seconds()));
     Result<std::string> report = guarded([&]() -> Result<std::string> {
       POLYSOME_ASSIGN(const Json json, parse_trusted_json(item.payload));
       POLYSOME_ASSIGN(const TaskSpec spec, TaskSpec::from_json(json));
@@ -94,17 +106,23 @@ class Slot {
   Result<TaskResult> attempt(const TaskSpec& spec) {
     const std::uint64_t grant = spec.grant > 0 ? spec.grant : options_.memory;
     TaskContext context = make_context(grant);
-    meter_.begin(grant);
+    const bool new_job = work_.prepare(spec);
+    meter_.begin(grant, new_job);
     auto output = guarded([&] { return work_.run(spec, context); });
     link_.set_interrupt({});
     use_ = meter_.end();
+    needed_ = context.needed_memory;
     if (link_.cancelled()) {
       discard_outputs(spec);
       return fail(Code::kCancelled, "cancelled while it ran");
     }
     if (!output) {
       discard_outputs(spec);
-      if (output.error().code == Code::kOutOfMemory) explain_memory(&output.error(), grant);
+      Error& error = output.error();
+      if (error.code == Code::kInternal &&
+          error.message.find("std::bad_alloc") != std::string::npos)
+        error.code = Code::kOutOfMemory;  // a failed allocation that came as another's error
+      if (error.code == Code::kOutOfMemory) explain_memory(&error, grant);
       return fail(std::move(output).error());
     }
     TaskResult& result = output->result;
@@ -122,6 +140,9 @@ class Slot {
     if (result.bytes_out == 0) result.bytes_out = bytes_of(spec, output.files);
     Manifest manifest{spec.attempt, std::move(output.files), result};
     POLYSOME_ASSIGN(const bool won, publish(spec, std::move(manifest), output.durable));
+    // With what publishing took.
+    use_.cpu_seconds = meter_.cpu_seconds();
+    result.cpu_seconds = use_.cpu_seconds;
     if (won) return result;
     // Another attempt of this task was first: what it published is this task's output.
     POLYSOME_ASSIGN(
@@ -129,6 +150,9 @@ class Slot {
         read_manifest_at(
             manifest_path(stage_folder(spec), spec.task.index, spec.start_inside_quotes), false));
     winner.result.attempt = spec.attempt;
+    winner.result.peak_memory = result.peak_memory;
+    winner.result.cpu_seconds = result.cpu_seconds;
+    winner.result.wall_seconds = result.wall_seconds;
     return std::move(winner.result);
   }
 
@@ -136,7 +160,7 @@ class Slot {
     Result<std::string> answer = guarded([&]() -> Result<std::string> {
       POLYSOME_ASSIGN(const Json request, parse_trusted_json(item.payload));
       TaskContext context = make_context(options_.memory);
-      meter_.begin(options_.memory);
+      meter_.begin(options_.memory, true);
       auto reply = guarded([&] { return work_.answer(request, context); });
       use_ = meter_.end();
       if (!reply && reply.error().code == Code::kOutOfMemory)
@@ -172,6 +196,7 @@ class Slot {
     failure.error = std::move(error);
     failure.peak_memory = use_.peak_memory;
     failure.cpu_seconds = use_.cpu_seconds;
+    failure.needed_memory = needed_;
     std::string text = dump(failure.to_json());
     if (text.size() > kMaxFrameBytes) {
       failure.error.errors.clear();
@@ -193,7 +218,8 @@ class Slot {
   const WorkerOptions& options_;
   SlotWork work_;
   TaskMeter meter_;
-  TaskUse use_;  // of the last attempt
+  TaskUse use_;               // of the last attempt
+  std::uint64_t needed_ = 0;  // what it said to need
   SlotLink link_;
 };
 

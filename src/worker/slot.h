@@ -12,6 +12,10 @@
 namespace polysome {
 
 struct SlotWork {
+  // Before a task, outside its account: true when the process keeps nothing of the task's job.
+  std::function<bool(const TaskSpec&)> prepare = [](const TaskSpec&) { return true; };
+  // No work has come for a while.
+  std::function<void()> rest = [] {};
   std::function<Result<TaskOutput>(const TaskSpec&, TaskContext&)> run;
   std::function<Result<Json>(const Json&, TaskContext&)> answer;
 };

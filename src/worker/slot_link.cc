@@ -23,6 +23,9 @@ constexpr milliseconds kFlushWithin{1};
 // A task that has run this long is no short one: the control thread may sleep.
 constexpr milliseconds kShortTask{10};
 constexpr milliseconds kProgressEvery{250};
+// A task that reads nothing still tells what it uses.
+constexpr milliseconds kMeasureEvery{1000};
+constexpr milliseconds kRestAfter{1000};
 // A query that starts just after it was interrupted is interrupted again.
 constexpr milliseconds kInterruptAgain{20};
 constexpr milliseconds kShortOfMemory{5};
@@ -49,8 +52,9 @@ std::pair<FrameKind, std::string> refusal(const SlotWorkItem& item, Error error)
 
 }  // namespace
 
-SlotLink::SlotLink(int fd, std::uint16_t index, std::function<std::uint64_t()> resident)
-    : fd_(fd), index_(index), resident_(std::move(resident)) {}
+SlotLink::SlotLink(int fd, std::uint16_t index, std::function<void(TaskProgress*)> measure,
+                   std::function<void()> rest)
+    : fd_(fd), index_(index), measure_(std::move(measure)), rest_(std::move(rest)) {}
 
 void SlotLink::start() {
   std::thread([this] { control_loop(); }).detach();
@@ -64,7 +68,13 @@ std::optional<SlotWorkItem> SlotLink::next() {
     lock.unlock();
     flush();
     lock.lock();
-    has_work_.wait(lock, [this] { return !queue_.empty() || shutting_down_; });
+    const auto wanted = [this] { return !queue_.empty() || shutting_down_; };
+    if (!has_work_.wait_for(lock, kRestAfter, wanted)) {
+      lock.unlock();
+      rest_();
+      lock.lock();
+      has_work_.wait(lock, wanted);
+    }
   }
   if (queue_.empty() || shutting_down_) return std::nullopt;
   SlotWorkItem item = std::move(queue_.front());
@@ -247,10 +257,13 @@ void SlotLink::tick() {
     if (key != key_told_) bytes_told_ = 0;
     const auto bytes = bytes_.load(std::memory_order_relaxed);
     const auto attempt = AttemptId::parse(key);
-    if (attempt && bytes != bytes_told_) {
-      send(FrameKind::kProgress, dump(TaskProgress{*attempt, bytes, resident_()}.to_json()));
+    if (attempt && (bytes != bytes_told_ || now >= next_measure_)) {
+      TaskProgress progress{*attempt, bytes};
+      measure_(&progress);
+      send(FrameKind::kProgress, dump(progress.to_json()));
       bytes_told_ = bytes;
       next_progress_ = now + kProgressEvery;
+      next_measure_ = now + kMeasureEvery;
     }
     key_told_ = std::move(key);
   }

@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "model/frames.h"
+#include "model/task.h"
 
 namespace polysome {
 
@@ -31,8 +32,10 @@ struct SlotWorkItem {
 
 class SlotLink {
  public:
-  // `resident`: bytes of memory in use, for progress reports; called from the control thread.
-  SlotLink(int fd, std::uint16_t index, std::function<std::uint64_t()> resident);
+  // `measure` adds memory and CPU to a progress report, on the control thread; `rest` is called on
+  // the main thread when no work has come for a while.
+  SlotLink(int fd, std::uint16_t index, std::function<void(TaskProgress*)> measure,
+           std::function<void()> rest);
 
   // Starts the control thread, which lives as long as the process.
   void start();
@@ -65,7 +68,8 @@ class SlotLink {
 
   const int fd_;
   const std::uint16_t index_;
-  const std::function<std::uint64_t()> resident_;
+  const std::function<void(TaskProgress*)> measure_;
+  const std::function<void()> rest_;
 
   // Control thread only.
   std::string received_;     // read, not yet fed: kept when memory is short
@@ -73,7 +77,7 @@ class SlotLink {
   FrameReader reader_;
   std::uint64_t bytes_told_ = 0;
   std::string key_told_;
-  Clock::time_point next_progress_{};
+  Clock::time_point next_progress_{}, next_measure_{};
 
   std::mutex work_;
   std::condition_variable has_work_;

@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <system_error>
 #include <vector>
@@ -35,6 +37,8 @@ std::unexpected<Error> refused(const char* what) {
   ::dup2(socket, kSlotSocket);
   if (lock_fd >= 0) ::dup2(lock_fd, kSlotLock);
   ::close_range(lock_fd >= 0 ? kSlotLock + 1 : kSlotSocket + 1, ~0U, 0);
+  // DuckDB's allocator returns what it frees: memory it keeps aside would count as the next task's.
+  ::setenv("DUCKDB_JE_MALLOC_CONF", "retain:false", 1);
   ::execv("/proc/self/exe", argv.data());
   ::_exit(127);
 }
@@ -108,8 +112,14 @@ SlotProcess::End SlotProcess::reap() {
   // A process whose socket has closed is ending already and keeps its own status.
   kill();
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  rusage usage{};
+  while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
   }
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  end.peak_memory = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  end.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
   pid_ = -1;

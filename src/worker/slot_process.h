@@ -22,6 +22,8 @@ class SlotProcess {
     pid_t pid = -1;
     int signal = 0;  // 0: it exited with `status`
     int status = 0;
+    std::uint64_t peak_memory = 0;  // of its life or since it last put the mark back
+    double cpu_seconds = 0;
   };
 
   // `lock_fd` (or -1) stays open in the child, so that the supervisor's lock outlives it until its

@@ -55,8 +55,9 @@ struct Slot {
   std::string scratch;
   std::uint32_t interest = 0;  // epoll events asked for
   bool was_ready = false;
-  bool gone = false;    // ended in a shutdown
-  std::string running;  // key of the attempt it runs
+  bool gone = false;       // ended in a shutdown
+  std::string running;     // key of the attempt it runs
+  std::string started_as;  // the frame that said so
   std::vector<Cancel> cancels;
   std::string killed_for;  // why this supervisor killed it
   int unseen_losses = 0;   // kSlotLost sent and not yet answered by kSlotSeen
@@ -235,7 +236,10 @@ void Supervisor::take_from_slot(std::size_t index, Frame&& frame) {
   Slot& slot = slots_[index];
   switch (frame.kind) {
     case FrameKind::kReady: slot.was_ready = true; break;
-    case FrameKind::kStarted: slot.running = frame_key(frame.payload); break;
+    case FrameKind::kStarted:
+      slot.running = frame_key(frame.payload);
+      slot.started_as = frame.payload;
+      break;
     case FrameKind::kFinished:
     case FrameKind::kFailed:
     case FrameKind::kReply: {
@@ -264,11 +268,22 @@ void Supervisor::slot_ended(std::size_t index) {
 
   const bool orderly = draining_ && end.signal == 0 && end.status == 0;
   if (!orderly) {
+    // What the attempt it ran, if any, had used.
+    std::uint64_t peak_memory = 0;
+    double cpu_seconds = 0;
+    if (!slot.running.empty()) {
+      const auto started = parse_trusted_json(slot.started_as);
+      const double before = started ? started->value("cpu_seconds", end.cpu_seconds) : 0;
+      peak_memory = end.peak_memory;
+      cpu_seconds = std::max(0.0, end.cpu_seconds - before);
+    }
     append_frame(&out_, FrameKind::kSlotLost, static_cast<std::uint16_t>(index),
                  dump(Json{{"pid", end.pid},
                            {"signal", end.signal},
                            {"status", end.status},
                            {"out_of_memory", out_of_memory},
+                           {"peak_memory", peak_memory},
+                           {"cpu_seconds", cpu_seconds},
                            {"message", story(index, end, out_of_memory)}}));
     ++slot.unseen_losses;
   }

@@ -158,6 +158,70 @@ TEST_F(SupervisorTest, ATaskBeyondItsGrantFailsForMemoryAndTheNextOneRuns) {
   EXPECT_GT(large.peak_memory, 300'000'000u);
 }
 
+TEST_F(SupervisorTest, ATasksPeakIsItsOwn) {
+#ifdef POLYSOME_SANITIZED
+  GTEST_SKIP() << "sanitizers keep what is freed";
+#endif
+  Worker worker(options());
+  worker.up();
+  worker.start("allocate");
+  const auto large = worker.next(FrameKind::kFinished);
+  ASSERT_TRUE(large);
+  EXPECT_GT(large->payload.at("peak_memory"), 300'000'000U);
+  EXPECT_LT(large->payload.at("peak_memory"), 450'000'000U);
+  worker.start("nothing");
+  const auto small = worker.next(FrameKind::kFinished);
+  ASSERT_TRUE(small);
+  EXPECT_LT(small->payload.at("peak_memory"), 150'000'000U)
+      << "also of a task of a moment, right after a large one";
+}
+
+TEST_F(SupervisorTest, CpuSecondsAreThoseOfAllThreadsAlsoOfFailedAttempts) {
+  Worker worker(options());
+  worker.up();
+  worker.start("burn");
+  const auto finished = worker.next(FrameKind::kFinished);
+  ASSERT_TRUE(finished);
+  EXPECT_NEAR(finished->payload.at("cpu_seconds").get<double>(), 0.4, 0.04);
+  worker.start("burn_and_fail");
+  const auto failed = worker.next(FrameKind::kFailed);
+  ASSERT_TRUE(failed);
+  EXPECT_NEAR(failed->payload.at("cpu_seconds").get<double>(), 0.4, 0.04);
+}
+
+TEST_F(SupervisorTest, ALostSlotTellsWhatItsAttemptHadUsed) {
+  Worker worker(options());
+  worker.up();
+  worker.start("burn");
+  ASSERT_TRUE(worker.next(FrameKind::kFinished));
+  worker.start("allocate_and_crash");
+  const auto lost = worker.next(FrameKind::kSlotLost);
+  ASSERT_TRUE(lost);
+  EXPECT_GT(lost->payload.at("peak_memory"), 200'000'000U);
+  // Filling the memory takes its time too; what the task before used is not counted.
+  EXPECT_GT(lost->payload.at("cpu_seconds").get<double>(), 0.39);
+  EXPECT_LT(lost->payload.at("cpu_seconds").get<double>(), 0.75);
+}
+
+TEST_F(SupervisorTest, WhatATaskNeedsIsTold) {
+  Worker worker(options());
+  worker.up();
+  worker.start("needs");
+  const auto failed = worker.next(FrameKind::kFailed);
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->payload.at("needed_memory"), 123'456U);
+}
+
+TEST_F(SupervisorTest, ALongTaskTellsWhatItUsesThoughItReadsNothing) {
+  Worker worker(options());
+  worker.up();
+  const auto attempt = worker.start("stuck");
+  const auto progress = worker.next(FrameKind::kProgress);
+  ASSERT_TRUE(progress);
+  EXPECT_EQ(progress->payload.at("attempt"), attempt.text());
+  EXPECT_GT(progress->payload.at("memory"), 1'000'000U);
+}
+
 TEST_F(SupervisorTest, AKilledSlotIsToldAndReplaced) {
   Worker worker(options(2));
   worker.up();

@@ -45,6 +45,22 @@ Result<TaskOutput> allocate_beyond(std::uint64_t bytes) {
   return output;
 }
 
+// Uses a core for so long, in two threads one after the other.
+void burn(milliseconds each) {
+  const auto half = [each] {
+    timespec t{};
+    const auto spent = [&t] {
+      ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+      return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+    };
+    const auto end = spent() + each;
+    while (spent() < end) {
+    }
+  };
+  half();
+  std::thread(half).join();
+}
+
 Result<TaskOutput> wait_for_interrupt(TaskContext& context) {
   std::atomic<bool> interrupted = false;
   context.set_interrupt([&] { interrupted = true; });
@@ -89,6 +105,20 @@ Result<TaskOutput> run_test_task(const TaskSpec& spec, TaskContext& context) {
   if (what == "throw_int") throw 7;
   if (what == "user_data") return fail(Code::kUserData, "line 3 is wrong", "look at it");
   if (what == "huge") output.result.payload = std::string(2'000'000, 'x');
+  if (what == "burn") burn(milliseconds(200));
+  if (what == "burn_and_fail") {
+    burn(milliseconds(200));
+    return fail(Code::kIo, "after all that work");
+  }
+  if (what == "allocate_and_crash") {
+    (void)allocate_beyond(200'000'000);
+    burn(milliseconds(200));
+    std::raise(SIGSEGV);
+  }
+  if (what == "needs") {
+    context.needed_memory = 123'456;
+    return fail(Code::kOutOfMemory, "no room");
+  }
   if (what == "crash") std::raise(SIGSEGV);
   if (what == "exit") ::_exit(9);
   if (what == "memory_in_thread") std::thread([] { throw std::bad_alloc(); }).join();
@@ -115,7 +145,10 @@ Result<Json> answer_test_request(const Json& request, TaskContext&) {
 
 int run_as_worker(const WorkerOptions& options) {
   if (options.mode == WorkerMode::kSupervisor) return run_supervisor(options);
-  return run_slot(options, SlotWork{run_test_task, answer_test_request});
+  SlotWork work;
+  work.run = run_test_task;
+  work.answer = answer_test_request;
+  return run_slot(options, std::move(work));
 }
 
 }  // namespace polysome

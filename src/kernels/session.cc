@@ -1,6 +1,7 @@
 #include "kernels/session.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <map>
@@ -17,10 +18,20 @@ bool has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
+bool has_memory_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 Error error_of(duckdb_error_type type, std::string message) {
   // DuckDB's own hints name functions and settings that callers do not see.
   if (const auto at = message.find("\n\nPossible solutions"); at != std::string::npos)
     message.resize(at);
+  // An exception that found no memory for its own text; without a limit on memory it is a defect.
+  if (message.ends_with("Error: ") || message.empty())
+    return has_memory_limit()
+               ? Error(Code::kOutOfMemory, "DuckDB gave no reason, as when an allocation fails")
+               : Error(Code::kInternal, "DuckDB gave no reason for its failure");
   const bool full = has(message, "No space left") || has(message, "max_temp_directory_size");
   switch (type) {
     case DUCKDB_ERROR_INTERRUPT: return {Code::kCancelled, "the query was interrupted"};
@@ -211,8 +222,7 @@ Result<QueryResult> Session::query(const std::string& sql) {
   if (done == DuckDBSuccess) return result;
   if (state_->error) return fail(*std::exchange(state_->error, std::nullopt));
   const char* text = duckdb_result_error(&raw);
-  return fail(error_of(duckdb_result_error_type(&raw),
-                       text != nullptr ? text : "DuckDB gave no reason for its failure"));
+  return fail(error_of(duckdb_result_error_type(&raw), text != nullptr ? text : ""));
 }
 
 Result<std::string> Session::text(const std::string& sql) {

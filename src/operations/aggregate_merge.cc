@@ -134,10 +134,16 @@ Status pick_ranks(TaskEnv& env, ValueKind kind, const std::vector<StageFile>& ru
 std::vector<std::string> slices_of(const TaskEnv& env, const AggregateDetails& details,
                                    const std::string& from) {
   if (env.spec.split <= 1) return {from};
+  // A group's columns stay together; without groups each column is one.
+  std::string key = "col";
+  if (!details.keys.empty()) {
+    key = key_list(details.keys.size());
+    key.resize(key.size() - 2);
+  }
   std::vector<std::string> out;
   for (std::uint32_t i = 0; i < env.spec.split; ++i)
-    out.push_back(fmt::format("(SELECT * FROM {} WHERE hash({}col) % {} = {})", from,
-                              key_list(details.keys.size()), env.spec.split, i));
+    out.push_back(
+        fmt::format("(SELECT * FROM {} WHERE hash({}) % {} = {})", from, key, env.spec.split, i));
   return out;
 }
 
@@ -152,17 +158,6 @@ Status write_slices(TaskEnv& env, const std::vector<std::string>& slices, const 
     POLYSOME_ASSIGN(files.emplace_back(), env.scratch_parquet(select(slice)));
   }
   POLYSOME_TRY(env.write_parquet("SELECT * FROM " + read_parquet_sql(files), role));
-  return {};
-}
-
-Status table_of_slices(TaskEnv& env, const std::vector<std::string>& slices,
-                       const SelectOver& select, const std::string& name) {
-  POLYSOME_TRY(env.temp_table(name, select(slices.front())));
-  for (std::size_t i = 1; i < slices.size(); ++i) {
-    POLYSOME_TRY(env.check_cancelled());
-    POLYSOME_TRY(env.session().run(
-        fmt::format("INSERT INTO {} {}", sql_identifier(name), select(slices[i]))));
-  }
   return {};
 }
 

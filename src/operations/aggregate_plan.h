@@ -87,13 +87,10 @@ std::string interpolate_sql(const std::string& low, const std::string& high,
 // of its groups, {from} otherwise.
 std::vector<std::string> slices_of(const TaskEnv& env, const AggregateDetails& details,
                                    const std::string& from);
-// SELECT over each of `slices`, one after the other into one Parquet file of this role or one
-// temporary table.
+// SELECT over each of `slices`, one after the other into one Parquet file of this role.
 using SelectOver = std::function<std::string(const std::string& from)>;
 Status write_slices(TaskEnv& env, const std::vector<std::string>& slices, const SelectOver& select,
                     const std::string& role);
-Status table_of_slices(TaskEnv& env, const std::vector<std::string>& slices,
-                       const SelectOver& select, const std::string& name);
 
 Status aggregate_scan_body(TaskEnv& env);
 Status aggregate_combine_body(TaskEnv& env);

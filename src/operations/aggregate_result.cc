@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "operations/aggregate_plan.h"
 #include "operations/table_result.h"
@@ -79,8 +80,14 @@ Result<Inputs> read_inputs(const TaskEnv& env) {
   return in;
 }
 
+// Slice number `slice` of the groups; all of them, when there is no number.
+std::string slice_of(const TaskEnv& env, const AggregateDetails& details, const std::string& from,
+                     std::optional<std::uint32_t> slice) {
+  return slice ? slices_of(env, details, from).at(*slice) : from;
+}
+
 Status make_value_table(TaskEnv& env, const AggregateDetails& details, ValueKind kind,
-                        const Inputs& in) {
+                        const Inputs& in, std::optional<std::uint32_t> slice) {
   const auto& folder = env.spec.job_folder;
   const auto reduced = [&](const std::string& prefix) {
     return files_of(folder, kAggregateReduce, in.reduces, 0,
@@ -89,27 +96,27 @@ Status make_value_table(TaskEnv& env, const AggregateDetails& details, ValueKind
   if (details.ranges())
     return finish_ranges(env, details, kind, reduced("run"), reduced("totals"), value_table(kind));
   if (details.buckets > 1)
-    return env.temp_table(value_table(kind), "SELECT * FROM " + read_parquet_sql(reduced("stats")));
+    return env.temp_table(
+        value_table(kind),
+        "SELECT * FROM " + slice_of(env, details, read_parquet_sql(reduced("stats")), slice));
   const auto values = files_of(folder, kAggregateScan, in.scans, 0, values_role(kind));
   if (values.empty()) return fail(Code::kIo, "output lost: value counts are missing");
-  return table_of_slices(
-      env, slices_of(env, details, read_parquet_sql(values)),
-      [&](const std::string& from) { return finish_values_sql(details, kind, from); },
-      value_table(kind));
+  return env.temp_table(
+      value_table(kind),
+      finish_values_sql(details, kind, slice_of(env, details, read_parquet_sql(values), slice)));
 }
 
 // joined_table(kind): states and finished value counts side by side.
-Status make_tables(TaskEnv& env, const AggregateDetails& details, ValueKind kind,
-                   const Inputs& in) {
+Status make_tables(TaskEnv& env, const AggregateDetails& details, ValueKind kind, const Inputs& in,
+                   std::optional<std::uint32_t> slice = std::nullopt) {
   const auto files = files_of(env.spec.job_folder, in.states_from, in.states, 0, state_role(kind));
   if (files.empty()) return fail(Code::kIo, "output lost: partial states are missing");
-  POLYSOME_TRY(table_of_slices(
-      env, slices_of(env, details, read_parquet_sql(files)),
-      [&](const std::string& from) { return merge_states_sql(details, kind, from); },
-      state_table(kind)));
+  POLYSOME_TRY(env.temp_table(
+      state_table(kind),
+      merge_states_sql(details, kind, slice_of(env, details, read_parquet_sql(files), slice))));
   if (!details.counts_values())
     return env.temp_table(joined_table(kind), "SELECT * FROM " + state_table(kind));
-  POLYSOME_TRY(make_value_table(env, details, kind, in));
+  POLYSOME_TRY(make_value_table(env, details, kind, in, slice));
   std::string on = "s.col = v.col";
   for (std::size_t i = 0; i < details.keys.size(); ++i)
     on += fmt::format(" AND s.k{0} IS NOT DISTINCT FROM v.k{0}", i);
@@ -217,6 +224,50 @@ std::string per_group_sql(const AggregateDetails& details, const std::string& in
   return out + " FROM " + from;
 }
 
+// The same rows as per_group_sql's for a task that has to cut its work: each slice of the groups is
+// finished by itself and left aside; only finished rows are brought into order.
+Result<std::string> per_group_in_slices(TaskEnv& env, const AggregateDetails& details,
+                                        const Inputs& in) {
+  const auto kinds = details.kinds();
+  // Columns go by place: names are the caller's.
+  std::vector<std::string> names;
+  std::vector<std::size_t> sums;
+  for (const auto& key : details.keys) names.push_back(key.name);
+  for (const auto& column : details.columns)
+    for (const auto& s : details.statistics) {
+      if (s.operation == "sum" && column.kind == ValueKind::kInteger) sums.push_back(names.size());
+      names.push_back(column.name.empty() ? s.label() : column.name + "_" + s.label());
+    }
+  std::string places;
+  for (std::size_t i = 0; i < names.size(); ++i) places += fmt::format("{}p{}", i ? ", " : "", i);
+  std::vector<std::string> files;
+  for (std::uint32_t slice = 0; slice < env.spec.split; ++slice) {
+    for (const auto kind : kinds) POLYSOME_TRY(make_tables(env, details, kind, in, slice));
+    POLYSOME_ASSIGN(files.emplace_back(), env.scratch_parquet(fmt::format(
+                                              "SELECT * FROM ({}) t({})",
+                                              per_group_sql(details, "DECIMAL(38,0)"), places)));
+  }
+  for (const auto kind : kinds)
+    for (const auto& table : {state_table(kind), value_table(kind), joined_table(kind)})
+      POLYSOME_TRY(env.drop_table(table));
+  std::string largest = "0";
+  for (const auto i : sums) largest += fmt::format(", abs(p{})", i);
+  POLYSOME_ASSIGN(
+      const std::int64_t fits,
+      env.session().integer(fmt::format(
+          "SELECT (coalesce(max(greatest({})), 0) <= 9223372036854775807)::BIGINT FROM {}", largest,
+          read_parquet_sql(files))));
+  std::string select, order;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const bool sum = fits == 1 && std::ranges::find(sums, i) != sums.end();
+    select += fmt::format("{}p{}{} AS {}", i > 0 ? ", " : "", i, sum ? "::BIGINT" : "",
+                          sql_identifier(names[i]));
+  }
+  for (std::size_t i = 0; i < details.keys.size(); ++i)
+    order += fmt::format("{}p{} NULLS LAST", i > 0 ? ", " : "", i);
+  return fmt::format("SELECT {} FROM {} ORDER BY {}", select, read_parquet_sql(files), order);
+}
+
 Json definitions_of(const AggregateDetails& details) {
   Json out = Json::object();
   if (details.second_moments()) out["ddof"] = 1;
@@ -233,12 +284,15 @@ Status aggregate_result_body(TaskEnv& env) {
   TableResult result;
   const ScanTotals totals = scan_totals(in.scans);
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
-  for (const auto kind : details.kinds()) POLYSOME_TRY(make_tables(env, details, kind, in));
-  POLYSOME_ASSIGN(const std::string integer_sum, integer_sum_type(env, details));
-
   const bool groups = details.shape == AggregateDetails::Shape::kPerGroup;
-  const std::string select =
-      groups ? per_group_sql(details, integer_sum) : per_column_sql(details, integer_sum);
+  std::string select;
+  if (groups && env.spec.split > 1) {
+    POLYSOME_ASSIGN(select, per_group_in_slices(env, details, in));
+  } else {
+    for (const auto kind : details.kinds()) POLYSOME_TRY(make_tables(env, details, kind, in));
+    POLYSOME_ASSIGN(const std::string integer_sum, integer_sum_type(env, details));
+    select = groups ? per_group_sql(details, integer_sum) : per_column_sql(details, integer_sum);
+  }
   POLYSOME_ASSIGN(const std::uint64_t rows, env.write_parquet(select, "table.parquet"));
   result.files = {{env.path_of("table.parquet"), 0, env.output.files.back().bytes, rows}};
   result.delivery = Delivery::from_json(env.plan().details.value("delivery", Json()));

@@ -19,6 +19,9 @@ namespace {
 
 // What DuckDB gets of a grant; the rest is for scans, writers and its own slack.
 constexpr double kDuckdbShare = 0.7;
+// Of a task that has to cut its work: its own account does not hold all that it uses, and what it
+// counts it can write aside.
+constexpr double kDuckdbShareOfSplit = 0.4;
 
 double cpu_seconds() {
   rusage usage{};
@@ -73,7 +76,7 @@ struct TaskRunner::State {
   };
   std::unique_ptr<Job> job;
   std::unique_ptr<Session> session;  // of `job`
-  std::uint64_t session_grant = 0;
+  std::uint64_t session_memory = 0;
 
   Status enter_job(const TaskSpec& spec);
   Result<Session*> open_session(const TaskSpec& spec, const TaskContext& context);
@@ -94,16 +97,17 @@ Status TaskRunner::State::enter_job(const TaskSpec& spec) {
 }
 
 Result<Session*> TaskRunner::State::open_session(const TaskSpec& spec, const TaskContext& context) {
-  if (session && session_grant == context.memory) return session.get();
-  session.reset();
   SessionConfig config;
+  const double share = spec.split > 1 ? kDuckdbShareOfSplit : kDuckdbShare;
   if (context.memory > 0)
-    config.memory = static_cast<std::uint64_t>(static_cast<double>(context.memory) * kDuckdbShare);
+    config.memory = static_cast<std::uint64_t>(static_cast<double>(context.memory) * share);
+  if (session && session_memory == config.memory) return session.get();
+  session.reset();
   config.temp_folder = context.scratch;
   config.allowed_directories = allowed_folders(job->description, spec.job_folder, context);
   POLYSOME_ASSIGN(session, Session::open(config));
   POLYSOME_TRY(session->lock());
-  session_grant = context.memory;
+  session_memory = config.memory;
   return session.get();
 }
 

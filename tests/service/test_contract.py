@@ -3,11 +3,15 @@
 import os
 import signal
 import threading
+import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from polysome_service import until
+import measures
+import tables
+from polysome_service import FINAL, until
 
 
 def alive(pid):
@@ -290,3 +294,211 @@ def test_worker_crash_recovery(service):
     assert finished["result"]["value"] == expected, "the same bits, whatever was killed"
     now = until(lambda: service.cluster_with(2), "both workers to be replaced")
     assert not set(victims) & {w["pid"] for w in now["workers"]}
+
+
+def all_slots(service):
+    return [pid for w in service.get("cluster/status")["workers"] for pid in service.slots(w["pid"])]
+
+
+def busy_slots(service, job):
+    """The most slots the cluster had in use at once until the job's end, as often as it can be asked."""
+    most = 0
+    while service.status(job)["status"] not in FINAL:
+        most = max(most, service.get("cluster/status")["used_cores"])
+    return most
+
+
+def test_resource_allocation(service):
+    cluster = service.start_cluster(3, 2, memory="600MB")
+    slots = {w["id"]: service.slots(w["pid"]) for w in cluster["workers"]}
+
+    def run(**limits):
+        before = {pid: measures.cpu_seconds(pid) for pids in slots.values() for pid in pids}
+        job = service.submit("noop", parameters={"tasks": 12, "cpu_ms": 250}, **limits)
+        most = busy_slots(service, job)
+        status = service.complete(job)
+        used = {
+            worker: sum(measures.cpu_seconds(pid) - before[pid] for pid in pids)
+            for worker, pids in slots.items()
+        }
+        return status, most, [worker for worker, seconds in used.items() if seconds > 0.2]
+
+    status, most, workers = run()
+    assert len(workers) == 3 and most > 3, "without limits it spreads over the cluster"
+    status, most, workers = run(n_workers=1)
+    assert len(workers) == 1 and most <= 2, (most, workers)
+    # Each task asks for most of a worker's memory: one at a time on each.
+    status, most, workers = run(memory_per_worker="500MB")
+    assert len(workers) == 3 and most <= 3, (most, workers)
+    # Two of the usual grants of 300 MB are all it may have at once.
+    status, most, workers = run(max_memory_gb=0.6)
+    assert most <= 2, (most, workers)
+    status, most, workers = run(max_cores=3, n_workers=2)
+    assert most <= 3 and len(workers) <= 2, (most, workers)
+    requested = status["resources"]["requested"]
+    assert requested["max_cores"] == 3 and requested["n_workers"] == 2
+    assert requested["max_memory_bytes"] is None
+
+
+def measured_cores(service, job, slots):
+    """Cores used and wanted by these processes while the job's tasks ran, by /proc."""
+    with measures.Watch(slots, every=0.02) as watch:
+        until(lambda: service.tasks_done(job) >= 1, "its plan to be done")
+        begin = end = time.monotonic()
+        while (status := service.status(job))["status"] not in FINAL:
+            if status["stages"][1]["tasks_done"] < status["stages"][1]["tasks_total"]:
+                end = time.monotonic()
+            time.sleep(0.02)
+    assert status["status"] == "completed", status["error"]
+    return watch.cores(begin, end)
+
+
+def test_resource_limits(service):
+    tables.write(tables.expression_table(rows=300_000), service.data / "large.csv")
+    service.start_cluster(4, 2, memory="600MB")
+    slots = all_slots(service)
+    assert len(slots) == 8
+    everything = {
+        "columns": ["count", "expression"],
+        "operation": ["mean", "var", "median", "count_distinct", "mode"],
+        "group_by": ["gene", "condition"],
+    }
+    for name, dataset, parameters, more in (
+        ("noop", None, {"tasks": 8, "cpu_ms": 500}, {}),
+        ("aggregate", "large", everything, {"partition_size": "2MB"}),
+    ):
+        job = service.submit(name, dataset, parameters, max_cores=1, **more)
+        used, wanted = measured_cores(service, job, slots)
+        # On a busy machine a core is waited for: what was wanted is then 1, and what was got is less.
+        assert used <= 1.1, f"{name} used {used:.2f} cores"
+        assert 0.9 <= wanted <= 1.1, f"{name} used {used:.2f} cores and wanted {wanted:.2f}"
+
+    # The memory limit: what the processes hold of their own is within the grant, by /proc.
+    idle = {pid: measures.memory(pid)["RssAnon"] for pid in slots}
+    job = service.submit("aggregate", "large", {**everything, "group_by": "expression"}, max_memory_gb=0.3)
+    with measures.Watch(slots) as watch:
+        status = service.wait(job)
+    assert status["status"] == "completed" or status["error"]["class"] == "out_of_memory", status["error"]
+    most = {pid: watch.most[pid]["RssAnon"] - idle[pid] for pid in slots}
+    assert max(most.values()) < 300e6 + 16e6, most
+    assert max(most.values()) > 100e6, "the job was to need much of it"
+    assert sum(m > 50e6 for m in most.values()) >= 1
+    hog = service.wait(service.submit("noop", parameters={"memory_mb": 500}, max_memory_gb=0.4))
+    assert hog["error"]["class"] == "out_of_memory" and "400MB" in hog["error_message"]
+
+    # What no worker could ever give is refused at once, with the largest possible.
+    refused = service.refused(
+        "POST", "jobs/submit", 422, {"operation": "noop", "memory_per_worker": "900MB"}
+    )
+    assert "600MB" in refused["detail"] and refused["errors"][0]["pointer"] == "/memory_per_worker"
+    refused = service.refused("POST", "jobs/submit", 422, {"operation": "noop", "max_memory_gb": 0.001})
+    assert refused["errors"][0]["pointer"] == "/max_memory_gb" and "0.064" in refused["detail"]
+    service.refused("POST", "jobs/submit", 422, {"operation": "noop", "max_cores": 0})
+    # A ceiling above what there is only never holds anything back.
+    service.run("noop", max_cores=64, max_memory_gb=100)
+
+
+def test_usage_monitoring(service):
+    path = tables.write(tables.expression_table(rows=300_000), service.data / "large.csv")
+    service.start_cluster(1, 1, memory="1GB")
+    (slot,) = all_slots(service)
+    idle = measures.memory(slot)["VmRSS"]
+
+    def run(operation, dataset=None, parameters=None, **more):
+        until(lambda: measures.memory(slot)["VmRSS"] < idle + 32e6, "an idle slot to give back its memory")
+        measures.forget_peak(slot)
+        before = measures.cpu_seconds(slot)
+        with measures.Watch([slot]) as watch:
+            status = service.run(operation, dataset, parameters, **more)
+        return status["resources"], measures.cpu_seconds(slot) - before, watch.most[slot]["VmHWM"]
+
+    everything = {"columns": "*", "operation": ["count_distinct", "mode"]}
+    for name, resources, cpu, peak in [
+        ("memory", *run("noop", parameters={"memory_mb": 400, "cpu_ms": 1500, "sleep_ms": 300})),
+        # A small one after a large one: its peak is its own.
+        ("small", *run("noop", parameters={"tasks": 5, "memory_mb": 50, "cpu_ms": 300})),
+        ("aggregate", *run("aggregate", "large", everything, partition_size="4MB")),
+        ("after it", *run("noop", parameters={"cpu_ms": 1500, "sleep_ms": 300})),
+    ]:
+        assert resources["cpu_seconds"] == pytest.approx(cpu, rel=0.1), name
+        assert resources["peak_memory_bytes"] == pytest.approx(peak, rel=0.1), name
+        if name == "memory":
+            large = resources["peak_memory_bytes"]
+            assert large > 400e6
+        if name == "aggregate":
+            assert resources["bytes_read"] == pytest.approx(os.path.getsize(path), rel=0.01)
+        if name in ("small", "after it"):
+            assert resources["peak_memory_bytes"] < large / 2, name
+
+    # Attempts that failed or were killed have used what they used.
+    before = measures.cpu_seconds(slot)
+    job = service.submit("noop", parameters={"cpu_ms": 700, "fail_rate": 1}, max_attempts=3)
+    failed = service.wait(job)
+    assert len(failed["attempts"]) == 3
+    assert failed["resources"]["cpu_seconds"] == pytest.approx(measures.cpu_seconds(slot) - before, rel=0.1)
+    assert failed["resources"]["cpu_seconds"] > 2.0
+
+    before = measures.cpu_seconds(slot)
+    job = service.submit("noop", parameters={"cpu_ms": 1500})
+    until(lambda: measures.cpu_seconds(slot) - before > 1.0, "the task to have worked for a while")
+    os.kill(slot, signal.SIGSTOP)
+    spent = measures.cpu_seconds(slot) - before
+    os.kill(slot, signal.SIGKILL)
+    finished = service.complete(job)
+    assert [a["class"] for a in finished["attempts"]] == ["worker_lost"]
+    assert finished["resources"]["cpu_seconds"] == pytest.approx(spent + 1.5, rel=0.1)
+
+
+def many_groups(rows=600_000, groups=400_000, seed=3):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "gene": [f"g{i}" for i in rng.integers(0, groups, rows)],
+            "x": rng.normal(0, 1000, rows).round(4),
+            "y": rng.normal(0, 1, rows).round(6),
+            "z": rng.integers(0, 10**9, rows),
+        }
+    )
+
+
+def test_out_of_memory_handling(service):
+    tables.write(many_groups(), service.data / "groups.csv")
+    parameters = {"columns": ["x", "y", "z"], "operation": ["sum", "var"], "group_by": "gene"}
+
+    def table_of(job):
+        answer = service.request("GET", f"jobs/{job}/result", params={"format": "csv"})
+        assert answer.status_code == 200, answer.text[:1000]
+        return answer.content
+
+    service.start_cluster(1, 1, memory="4GB")
+    roomy = service.run("aggregate", "groups", parameters)
+    assert roomy["attempts"] == []
+    expected = table_of(roomy["job_id"])
+    service.post("cluster/stop?wait=60", {"mode": "graceful"})
+    until(lambda: service.get("cluster/status")["status"] == "stopped", "the cluster to stop")
+
+    service.start_cluster(2, 2, memory="400MB")
+    slots = set(all_slots(service))
+    neighbour = service.submit("noop", parameters={"tasks": 2000, "sleep_ms": 20}, max_cores=1)
+
+    # A larger grant is enough: what was needed and a half.
+    larger = service.run("noop", parameters={"memory_mb": 300})
+    assert [(a["attempt"], a["class"]) for a in larger["attempts"]] == [(1, "out_of_memory")]
+    assert "200MB" in larger["attempts"][0]["message"]
+
+    # All a worker has is not: the work is cut, and gives the same bits.
+    cut = service.run("aggregate", "groups", parameters)
+    assert {a["class"] for a in cut["attempts"]} == {"out_of_memory"}
+    assert len(cut["attempts"]) >= 2, "one of them had all there is"
+    assert table_of(cut["job_id"]) == expected
+
+    # Nothing helps: the job fails and says what it took and what there is.
+    hopeless = service.wait(service.submit("noop", parameters={"memory_mb": 900}))
+    assert hopeless["status"] == "failed" and hopeless["error"]["class"] == "out_of_memory"
+    assert "900MB" in hopeless["error_message"] and "400MB" in hopeless["error_message"]
+    assert hopeless["error"]["hint"]
+
+    unharmed = service.status(neighbour)
+    assert unharmed["status"] == "running" and unharmed["attempts"] == []
+    assert set(all_slots(service)) == slots, "every slot lived through it"
+    service.post(f"jobs/{neighbour}/cancel", {})

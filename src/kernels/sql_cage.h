@@ -36,6 +36,7 @@ struct CheckedQuery {
   std::vector<std::string> columns;  // names referenced, each once; empty when has_star alone
   bool has_star = false;
   bool single_table = false;  // exactly one allowed table, read once
+  bool is_deterministic = true;
   // Only projection and WHERE over one table, row by row: the rows of the parts, one after the
   // other, are the rows of the whole. `why_not_map` says what prevents it ("it has GROUP BY").
   bool is_plain_map = false;

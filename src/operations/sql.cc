@@ -1,5 +1,6 @@
-// sql: one SELECT over datasets. A projection or filter of one table is cut into partitions;
-// anything else runs as one task over all of them. result.summary.plan says which, and why.
+// sql: one SELECT over datasets. A projection or filter of one table is cut into partitions, and so
+// are groups with aggregates that have partial states (sql_groups); anything else runs as one task
+// over all of them. result.summary.plan says which, and why.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "kernels/sql_cage.h"
 #include "operations/columns.h"
 #include "operations/operation.h"
+#include "operations/sql_groups.h"
 #include "operations/table_result.h"
 #include "operations/table_stages.h"
 
@@ -16,7 +18,6 @@ namespace polysome {
 namespace {
 
 constexpr const char* kTablePlace = "{table}";
-constexpr const char* kAnswer = "ps_answer";
 
 OperationDescription description() {
   OperationDescription d;
@@ -70,8 +71,8 @@ Result<std::vector<std::string>> table_names(const PlanRequest& request) {
 }
 
 OperationPlan plan_single(const PlanRequest& request, const CheckedQuery& query,
-                          const std::vector<std::size_t>& read,
-                          const std::optional<Delivery>& delivery) {
+                          const std::vector<std::size_t>& read, const Json& delivery,
+                          const std::string& why_single) {
   OperationPlan out;
   Json tables = Json::array();
   Stage stage;
@@ -81,14 +82,46 @@ OperationPlan plan_single(const PlanRequest& request, const CheckedQuery& query,
   }
   out.details = {{"query", query.sql},
                  {"tables", std::move(tables)},
-                 {"delivery", delivery ? delivery->to_json() : Json()},
-                 {"why", query.why_not_map}};
+                 {"delivery", delivery},
+                 {"why", why_single}};
   stage.name = "query";
   stage.kind = StageKind::kSingle;
   stage.final = true;
   stage.body = {{"run", "sql.query"}};
   out.stages = {std::move(stage)};
   return out;
+}
+
+// A view for the time of planning.
+class PlanningView {
+ public:
+  PlanningView(Session& session, std::string name) : session_(session), name_(std::move(name)) {}
+  ~PlanningView() { (void)session_.run("DROP VIEW IF EXISTS " + sql_identifier(name_)); }
+  PlanningView(const PlanningView&) = delete;
+  PlanningView& operator=(const PlanningView&) = delete;
+
+ private:
+  Session& session_;
+  const std::string name_;
+};
+
+// The plan that cuts a grouped query, or std::nullopt and *why_not.
+Result<std::optional<OperationPlan>> plan_groups(const PlanRequest& request,
+                                                 const CheckedQuery& query, std::size_t input,
+                                                 const std::string& view, const Json& delivery,
+                                                 std::string* why_not) {
+  if (!query.single_table || !query.is_deterministic) return std::optional<OperationPlan>{};
+  Session& session = *request.session;
+  const TableSource& source = request.inputs[input].source;
+  std::vector<std::string> columns;
+  for (const auto& c : source.columns) columns.push_back(c.name);
+  POLYSOME_ASSIGN(const auto split, split_grouped_query(session, query.sql, columns, why_not));
+  if (!split) return std::optional<OperationPlan>{};
+  const PlanningView guard(session, view);
+  POLYSOME_TRY(open_view(session, view, source, {}, {}));
+  SqlGroups groups{input, view, {}};
+  POLYSOME_ASSIGN(groups.columns, columns_of(session, query.sql));
+  return plan_sql_groups(request, groups, *split, delivery, why_not);
 }
 
 Result<OperationPlan> plan(const PlanRequest& request) {
@@ -108,7 +141,16 @@ Result<OperationPlan> plan(const PlanRequest& request) {
       }
   POLYSOME_TRY(check_binds(*request.session, views, query->sql, pointer));
   POLYSOME_ASSIGN(const auto delivery, delivery_of(request.job, {}));
-  if (!query->is_plain_map || read.size() != 1) return plan_single(request, *query, read, delivery);
+  const Json to = delivery ? delivery->to_json() : Json();
+  if (!query->is_plain_map || read.size() != 1) {
+    std::string why_not = query->why_not_map;
+    if (read.size() == 1) {
+      POLYSOME_ASSIGN(auto groups,
+                      plan_groups(request, *query, read[0], names[read[0]], to, &why_not));
+      if (groups) return *std::move(groups);
+    }
+    return plan_single(request, *query, read, to, why_not);
+  }
   TableScan scan;
   scan.input = read[0];
   scan.view = names[read[0]];
@@ -121,7 +163,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
 // The select list that writes the answer: 128-bit integers as BIGINT where they fit, else exact
 // decimals.
 Result<std::string> answer_select(TaskEnv& env) {
-  const std::string all = fmt::format("SELECT * FROM {}", kAnswer);
+  const std::string all = fmt::format("SELECT * FROM {}", kSqlAnswer);
   POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), all));
   std::string list;
   for (const auto& c : columns) {
@@ -135,39 +177,52 @@ Result<std::string> answer_select(TaskEnv& env) {
                     env.session().integer(fmt::format(
                         "SELECT coalesce(bool_and(TRY_CAST({0} AS BIGINT) IS NOT NULL OR {0} IS "
                         "NULL), true)::BIGINT FROM {1}",
-                        name, kAnswer)));
+                        name, kSqlAnswer)));
     list += fmt::format("CAST({0} AS {1}) AS {0}", name, fits == 1 ? "BIGINT" : "DECIMAL(38,0)");
   }
-  return fmt::format("SELECT {} FROM {}", list, kAnswer);
+  return fmt::format("SELECT {} FROM {}", list, kSqlAnswer);
 }
 
 Status query_body(TaskEnv& env) {
   const Json& details = env.plan().details;
   for (const auto& t : details.at("tables"))
     POLYSOME_TRY(env.open_whole(t.at("view").get<std::string>(), t.at("input").get<std::size_t>()));
-  POLYSOME_TRY(env.temp_table(kAnswer, details.at("query").get<std::string>()));
+  // The rows are read here: what was met in them is known afterwards.
+  POLYSOME_TRY(env.temp_table(kSqlAnswer, details.at("query").get<std::string>()));
   env.finish_scan();
-  POLYSOME_ASSIGN(const std::string select, answer_select(env));
-  POLYSOME_ASSIGN(const std::uint64_t rows, env.write_parquet(select, "table.parquet"));
+  std::uint64_t bad_values = 0;
+  if (env.output.result.payload.is_object())
+    bad_values = env.output.result.payload.value("bad_values", std::uint64_t{0});
+  return finish_sql_answer(env, details.at("delivery"),
+                           "one task: " + details.at("why").get<std::string>(), bad_values);
+}
+
+}  // namespace
+
+Status finish_sql_answer(TaskEnv& env, const Json& delivery, const std::string& plan_text,
+                         std::uint64_t bad_values) {
+  POLYSOME_ASSIGN(const std::string answer, answer_select(env));
+  POLYSOME_ASSIGN(const std::uint64_t rows, env.write_parquet(answer, "table.parquet"));
   TableResult result;
   result.files = {{env.path_of("table.parquet"), 0, env.output.files.back().bytes, rows}};
-  result.delivery = Delivery::from_json(details.at("delivery"));
-  result.summary = {{"plan", "one task: " + details.at("why").get<std::string>()}};
-  POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), select));
+  result.delivery = Delivery::from_json(delivery);
+  result.summary = {{"plan", plan_text}};
+  POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), answer));
   if (rows == 1 && columns.size() == 1 &&
       (columns[0].type() == "int64" || columns[0].type() == "double")) {
     result.value = true;
     result.value_column = columns[0].name;
   }
   ScanTotals totals;
-  if (env.output.result.payload.is_object())
-    totals.bad_values = env.output.result.payload.value("bad_values", std::uint64_t{0});
+  totals.bad_values = bad_values;
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
   return finish_table(env, std::move(result));
 }
 
-}  // namespace
-
-Operation sql_operation() { return {description(), plan, {{"sql.query", query_body}}}; }
+Operation sql_operation() {
+  Operation out{description(), plan, {{"sql.query", query_body}}};
+  for (auto& body : sql_groups_bodies()) out.bodies.push_back(std::move(body));
+  return out;
+}
 
 }  // namespace polysome

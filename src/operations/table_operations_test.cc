@@ -275,20 +275,65 @@ TEST_F(TableOperations, SqlProjectionIsCutIntoPartitions) {
   EXPECT_EQ(rows.size(), at);
 }
 
-TEST_F(TableOperations, SqlAggregateRunsAsOneTaskAndSaysWhy) {
+// A query inside another one is not taken apart: it runs as one task, by DuckDB's own aggregates.
+TEST_F(TableOperations, SqlGroupsAreTheSameCutAndAsOneTask) {
+  for (const char* query :
+       {"SELECT batch, count(*) AS n, sum(reads) AS reads FROM {table} GROUP BY batch "
+        "ORDER BY batch NULLS LAST",
+        "SELECT batch AS b, avg(reads), min(sample) AS first, max(reads) + 1 AS top, "
+        "count(reads) FILTER (WHERE reads > 3) AS many FROM {table} WHERE reads <> 7 GROUP BY b "
+        "HAVING count(*) > 1 ORDER BY b DESC NULLS FIRST",
+        "SELECT upper(batch) || '!' AS u, s.batch, round(stddev(reads), 6) AS spread, "
+        "round(var_pop(reads), 6) AS v FROM {table} AS s GROUP BY upper(batch), 2 "
+        "ORDER BY spread, u NULLS LAST LIMIT 3",
+        "SELECT count(*) AS n, sum(reads) / count(reads) AS mean, n * 2 AS twice, "
+        "bool_or(reads > 5) AS some FROM {table}",
+        "SELECT reads % 3 AS r, count(*) AS \"{n}\" FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1 "
+        "LIMIT 2 OFFSET 1",
+        "SELECT sum(reads) AS s FROM {table} WHERE reads > 1e9"}) {
+    SCOPED_TRACE(query);
+    cut_into(1);
+    const Json single =
+        run("sql", {{"query", fmt::format("SELECT * FROM ({})", std::string_view(query))}});
+    ASSERT_TRUE(single.at("summary").at("plan").get<std::string>().starts_with("one task: "));
+    const Json expected = driver.rows(single);
+    for (const int parts : kCuts) {
+      cut_into(parts);
+      const Json result = run("sql", {{"query", query}});
+      EXPECT_TRUE(result.at("summary").at("plan").get<std::string>().starts_with("cut into"))
+          << result.at("summary");
+      EXPECT_EQ(driver.rows(result), expected) << parts << " partitions";
+    }
+  }
+}
+
+TEST_F(TableOperations, SqlGroupsHaveTheSameBitsInAnyCut) {
+  std::ofstream out(folder / "small.csv");
+  out << "g,x\n";
+  for (int i = 0; i < 30'000; ++i) out << i % 5 << "," << 0.1 * i * (i % 7 == 0 ? -1e6 : 1) << "\n";
+  out.close();
+  source = folder / "small.csv";
+  std::string whole;
   for (const int parts : kCuts) {
     cut_into(parts);
-    const Json result =
-        run("sql", {{"query",
-                     "SELECT batch, count(*) AS n, sum(reads) AS reads FROM {table} "
-                     "GROUP BY batch ORDER BY batch NULLS LAST"}});
-    EXPECT_TRUE(result.at("summary").at("plan").get<std::string>().starts_with("one task: "));
-    const Json rows = driver.rows(result);
-    ASSERT_EQ(rows.size(), 4U);
-    std::int64_t reads = 0;
-    for (const auto& r : data.rows())
-      if (r.batch == std::optional<std::string>("B")) reads += r.reads.value_or(0);
-    EXPECT_EQ(rows[1].at("reads"), reads);
+    const std::string rows = dump(driver.rows(run(
+        "sql",
+        {{"query", "SELECT g, sum(x), avg(x), stddev(x), variance(x) FROM {table} GROUP BY g"}})));
+    if (parts == 1) whole = rows;
+    EXPECT_EQ(rows, whole) << parts << " partitions";
+  }
+}
+
+TEST_F(TableOperations, SqlWithoutPartialStatesRunsAsOneTaskAndSaysWhy) {
+  for (const auto& [query, why] :
+       {std::pair{"SELECT batch, median(reads) FROM {table} GROUP BY batch", "median()"},
+        {"SELECT count(DISTINCT batch) FROM {table}", "DISTINCT"},
+        {"SELECT batch, count(*) FROM {table} GROUP BY ROLLUP (batch)", "grouping sets"},
+        {"SELECT batch, row_number() OVER (ORDER BY batch) FROM {table} GROUP BY batch", "window"},
+        {"SELECT DISTINCT batch, count(*) FROM {table} GROUP BY batch", "DISTINCT"}}) {
+    const std::string plan = run("sql", {{"query", query}}).at("summary").at("plan");
+    EXPECT_TRUE(plan.starts_with("one task: ")) << plan;
+    EXPECT_NE(plan.find(why), std::string::npos) << plan;
   }
 }
 

@@ -282,7 +282,6 @@ Result<int> watch_job(const Context& context, const Output& output, ServiceClien
   }
   const Json& result = object_of(*end, "result");
   note_files(result);
-  note_warnings(result);
   if (!context.terminal.out || output.format() == Format::kId) return 0;
   if (result.contains("value"))
     output.line(fmt::format("{}", cell_text(result["value"])));

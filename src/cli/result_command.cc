@@ -194,7 +194,7 @@ Result<int> result(const Context& context, const Options& o, const CommonFlags& 
     POLYSOME_TRY(save(client, status, o));
   else
     POLYSOME_TRY(print(context, output, client, status, o));
-  note_warnings(object_of(status, "result"));
+  note_warnings(status);
   return 0;
 }
 
@@ -209,7 +209,6 @@ Status show_result(const Context& context, const Output& output, ServiceClient& 
   if (output.for_people() && context.terminal.err) note("");
   POLYSOME_TRY(print(context, output, client, status, o));
   note_files(object_of(status, "result"));
-  note_warnings(object_of(status, "result"));
   return {};
 }
 

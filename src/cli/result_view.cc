@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/bytes.h"
 #include "cli/phrases.h"
@@ -115,11 +116,14 @@ std::vector<std::pair<std::string, std::string>> summary_fields(const Json& resu
   return out;
 }
 
-void note_warnings(const Json& holder) {
-  for (const auto& w : list_of(holder, "warnings")) {
-    const std::string text = w.is_string() ? w.get<std::string>() : text_of(w, "message");
-    if (!text.empty()) note(fmt::format("warning: {}", printable(text)));
-  }
+void note_warnings(const Json& status) {
+  std::set<std::string> told;  // the result repeats those of the plan
+  for (const Json* holder : {&status, &object_of(status, "result")})
+    for (const auto& w : list_of(*holder, "warnings")) {
+      const std::string text = w.is_string() ? w.get<std::string>() : text_of(w, "message");
+      if (!text.empty() && told.insert(text).second)
+        note(fmt::format("warning: {}", printable(text)));
+    }
 }
 
 void note_files(const Json& result) {

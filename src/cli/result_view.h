@@ -27,8 +27,8 @@ Status write_rows(const NextPage& next, Format format, std::optional<std::uint64
 bool has_table(const Json& result);
 // What a result without a table says, as lines of names and values.
 std::vector<std::pair<std::string, std::string>> summary_fields(const Json& result);
-// Warnings of a status or result on stderr.
-void note_warnings(const Json& holder);
+// Warnings of a status and of the result in it on stderr, each once.
+void note_warnings(const Json& status);
 // "wrote de.csv (58,302 rows, 4.1MB)" for each file of `output` in a result.
 void note_files(const Json& result);
 

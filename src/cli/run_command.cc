@@ -186,7 +186,6 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
     return outcome.exit_code;
   }
   const Json& result = object_of(outcome.status, "result");
-  note_warnings(result);
   if (o.out.empty()) {
     POLYSOME_TRY(print_result(context, output, outcome));
     POLYSOME_TRY(flush_out());

@@ -3,7 +3,9 @@
 #include <boost/asio/post.hpp>
 #include <filesystem>
 
+#include "base/control_groups.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "executor/local_executor.h"
 #include "store/sqlite_store.h"
 
@@ -66,6 +68,11 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.submit = {c.max_attempts, c.partition_size};
   engine.retry_delay_ms = c.retry_delay_ms;
   engine.dashboard_port = c.dashboard_port;
+  if (const auto group = claim_control_group())
+    add("--control-group", *group);
+  else
+    log::info("workers keep to their memory by their own limits, without control groups: {}",
+              group.error().message);
   LocalExecutorConfig local{c.worker_program, arguments, c.state_dir + "/workers"};
   host->engine_ = std::make_unique<Engine>(
       loop, engine, *host->store_, std::move(catalog),

@@ -44,6 +44,7 @@ std::optional<bool> set_value(const std::string& flag, const std::string& value,
   }
   if (flag == "--worker") return options->worker = value, !value.empty();
   if (flag == "--lock") return options->lock_file = value, !value.empty();
+  if (flag == "--control-group") return options->control_group = value, !value.empty();
   if (flag == "--scratch") return options->scratch = value, !value.empty();
   if (flag == "--read") return options->read.push_back(value), !value.empty();
   if (flag == "--write") return options->write.push_back(value), !value.empty();
@@ -92,6 +93,7 @@ std::vector<std::string> worker_arguments(const WorkerOptions& options) {
     out.push_back(value);
   };
   add("--lock", options.lock_file);
+  add("--control-group", options.control_group);
   for (const auto& dir : options.read) add("--read", dir);
   for (const auto& dir : options.write) add("--write", dir);
   add("--scratch", options.scratch);

@@ -20,6 +20,7 @@ struct WorkerOptions {
   std::uint64_t memory = 0;        // bytes: of the worker; of a slot, its share
   std::string worker = "worker";   // "w3", in messages and names
   std::string lock_file;           // supervisor: flock'ed while it and its slots live
+  std::string control_group;       // supervisor: folder to make its slots' groups in
   std::vector<std::string> read;   // folders that slots may read; none: everything
   std::vector<std::string> write;  // folders that slots may write
   std::string scratch;             // folder for spills; a slot's own is a subfolder

@@ -50,6 +50,7 @@ SlotProcess::SlotProcess(WorkerOptions options, int lock_fd)
   options_.mode = WorkerMode::kSlot;
   options_.fd = kSlotSocket;
   options_.lock_file.clear();
+  options_.control_group.clear();
 }
 
 Status SlotProcess::start() {

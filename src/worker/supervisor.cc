@@ -14,9 +14,11 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/control_groups.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -42,6 +44,8 @@ constexpr int kMostFailedStarts = 6;
 constexpr std::size_t kMostQueuedBytes = 8'000'000;
 constexpr std::size_t kReadBytes = 1 << 18;
 constexpr std::uint32_t kService = kNoSlot;
+// What a slot's process takes besides its task's grant.
+constexpr std::uint64_t kOfASlotItself = 96'000'000;
 
 struct Slot {
   Slot(const WorkerOptions& options, int lock_fd) : process(options, lock_fd) {}
@@ -65,6 +69,8 @@ struct Slot {
   MonoTime started = 0;
   std::optional<MonoTime> restart_at;
   double cpu_seconds = 0;  // at the last health report
+  std::optional<ControlGroup> group;
+  std::uint64_t group_kills = 0;  // for memory, already told
 };
 
 class Supervisor {
@@ -73,6 +79,9 @@ class Supervisor {
   int run();
 
  private:
+  Status make_groups();
+  void tell(const std::string& message);
+  bool killed_for_memory(Slot& slot);
   void start_slot(std::size_t index);
   void handle(const epoll_event& event);
   void read_service();
@@ -96,12 +105,13 @@ class Supervisor {
   UniqueFd lock_;
   UniqueFd epoll_;
   std::string scratch_;
+  std::optional<ControlGroup> group_;  // of the worker; outlives those of its slots
   std::deque<Slot> slots_;
   FrameReader reader_;
   std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
   std::string out_;  // to the service
   std::uint32_t service_interest_ = 0;
-  std::uint64_t oom_kills_ = count_oom_kills();
+  OomWatch oom_watch_;
   MonoTime next_health_ = 0;
   MonoTime last_health_ = mono_now();
   bool draining_ = false;
@@ -127,11 +137,10 @@ int Supervisor::run() {
       &out_, FrameKind::kHello, kNoSlot,
       dump(Json{{"pid", ::getpid()}, {"version", POLYSOME_VERSION}, {"slots", options_.slots}}));
   if ((!options_.read.empty() || !options_.write.empty()) && !sandbox_available())
-    append_frame(&out_, FrameKind::kLog, kNoSlot,
-                 dump(Json{{"level", "info"},
-                           {"message", "this kernel has no Landlock: slots of " + options_.worker +
-                                           " run without a sandbox of their own"},
-                           {"attempt", ""}}));
+    tell("this kernel has no Landlock: slots of " + options_.worker +
+         " run without a sandbox of their own");
+  if (const auto made = make_groups(); !made)
+    tell("slots of " + options_.worker + " have no control groups: " + made.error().message);
   for (std::size_t i = 0; i < slots_.size(); ++i) start_slot(i);
   flush();
   while (!exit_status_) {
@@ -144,6 +153,34 @@ int Supervisor::run() {
   return end();
 }
 
+void Supervisor::tell(const std::string& message) {
+  append_frame(&out_, FrameKind::kLog, kNoSlot,
+               dump(Json{{"level", "info"}, {"message", message}, {"attempt", ""}}));
+}
+
+// The kernel's own limit on all slots together, above what their grants let them take; and for each
+// slot a count of what it was ended for.
+Status Supervisor::make_groups() {
+  if (options_.control_group.empty() || options_.memory == 0) return {};
+  const std::string folder =
+      fmt::format("{}/{}.{}", options_.control_group, options_.worker, ::getpid());
+  POLYSOME_ASSIGN(auto group, ControlGroup::make(folder));
+  group_.emplace(std::move(group));
+  POLYSOME_TRY(group_->limit_memory(options_.memory + slots_.size() * kOfASlotItself));
+  POLYSOME_TRY(group_->divide());
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    POLYSOME_ASSIGN(auto own, ControlGroup::make(fmt::format("{}/s{}", folder, i)));
+    slots_[i].group.emplace(std::move(own));
+  }
+  return {};
+}
+
+bool Supervisor::killed_for_memory(Slot& slot) {
+  if (!slot.group) return oom_watch_.killed();
+  const std::uint64_t kills = slot.group->oom_kills();
+  return kills > std::exchange(slot.group_kills, kills);
+}
+
 void Supervisor::start_slot(std::size_t index) {
   Slot& slot = slots_[index];
   slot.restart_at.reset();
@@ -151,6 +188,11 @@ void Supervisor::start_slot(std::size_t index) {
   slot.interest = 0;
   slot.cpu_seconds = 0;
   const auto started = slot.process.start();
+  if (started && slot.group)
+    if (const auto added = slot.group->add(slot.process.pid()); !added) {
+      log::warning("{}: {}", options_.worker, added.error().message);
+      slot.group.reset();  // what ends it is then told by the machine's count
+    }
   if (started) return;
   log::warning("{}: {}", options_.worker, started.error().message);
   ++slot.quick_deaths;
@@ -259,11 +301,9 @@ void Supervisor::take_from_slot(std::size_t index, Frame&& frame) {
 void Supervisor::slot_ended(std::size_t index) {
   Slot& slot = slots_[index];
   const SlotProcess::End end = slot.process.reap();
-  const std::uint64_t oom_kills = count_oom_kills();
   const bool out_of_memory =
       end.status == kExitOutOfMemory ||
-      (end.signal == SIGKILL && slot.killed_for.empty() && oom_kills > oom_kills_);
-  oom_kills_ = oom_kills;
+      (end.signal == SIGKILL && slot.killed_for.empty() && killed_for_memory(slot));
   if (!slot.scratch.empty()) (void)polysome::remove_all(slot.scratch);
 
   const bool orderly = draining_ && end.signal == 0 && end.status == 0;
@@ -345,6 +385,7 @@ void Supervisor::report_health() {
   const double elapsed = std::max(1e-3, static_cast<double>(now - last_health_) / 1000.0);
   last_health_ = now;
   next_health_ = now + kHealthEveryMs;
+  oom_watch_.tick();
   Json list = Json::array();
   const auto own = process_memory(::getpid()).value_or(ProcessMemory{});
   std::uint64_t memory = own.resident - std::min(own.resident, own.shared);

@@ -200,7 +200,9 @@ TEST_F(SupervisorTest, ALostSlotTellsWhatItsAttemptHadUsed) {
   EXPECT_GT(lost->payload.at("peak_memory"), 200'000'000U);
   // Filling the memory takes its time too; what the task before used is not counted.
   EXPECT_GT(lost->payload.at("cpu_seconds").get<double>(), 0.39);
+#ifndef POLYSOME_SANITIZED
   EXPECT_LT(lost->payload.at("cpu_seconds").get<double>(), 0.75);
+#endif
 }
 
 TEST_F(SupervisorTest, WhatATaskNeedsIsTold) {

@@ -95,6 +95,28 @@ TEST(Faults, OutOfMemoryIsTriedAgainWithALargerGrant) {
   EXPECT_THAT(t.ended[0].error->message, testing::HasSubstr("needed more than 2GB"));
 }
 
+TEST(Faults, WhatTwoTasksOfAStageNeededTheOthersGetAtOnce) {
+  TestCore t;
+  t.start_cluster(1, 4);
+  running(t, 6);
+  t.fail(t.attempt('a', "scan", 0), Code::kOutOfMemory);
+  t.fail(t.attempt('a', "scan", 1), Code::kOutOfMemory);
+  for (const std::uint32_t i : {2U, 3U, 0U}) t.finish(t.attempt('a', "scan", i));
+  EXPECT_EQ(t.started.back().task.index, 4U);
+  EXPECT_EQ(t.started.back().attempt_number, 1);
+  EXPECT_EQ(t.started.back().grant, 1'000'000'000U);
+}
+
+TEST(Faults, WhatOneTaskOfAStageNeededMayBeAnException) {
+  TestCore t;
+  t.start_cluster(1, 4);
+  running(t, 6);
+  t.fail(t.attempt('a', "scan", 0), Code::kOutOfMemory);
+  for (const std::uint32_t i : {1U, 2U, 0U}) t.finish(t.attempt('a', "scan", i));
+  EXPECT_EQ(t.started.back().task.index, 5U);
+  EXPECT_EQ(t.started.back().grant, 500'000'000U);
+}
+
 TEST(Faults, ALargeGrantMakesItsNeighboursWait) {
   TestCore t;
   t.start_cluster(1, 2);

@@ -45,6 +45,19 @@ Decision charge_memory(TaskTrouble& trouble, const Fault& fault, const FaultLimi
     trouble.split = std::min(trouble.split * kSplitStep, kMostSplit);
     return {};
   }
+  if (fault.ended_by_system && fault.peak_memory < limits.grant) {
+    // It kept to its grant; the machine had less than it promised, perhaps for a while only.
+    if (trouble.out_of_memory < kMostGrants) return {};
+    return give_up(Error(
+        Code::kOutOfMemory,
+        fmt::format(
+            "task {} was ended by the system {} times for want of memory, the last time with "
+            "{} in use of the {} granted",
+            task, trouble.out_of_memory, format_bytes(fault.peak_memory),
+            format_bytes(limits.grant)),
+        "The machine has less memory free than its workers may use: start the cluster with fewer "
+        "workers or a smaller memory_limit."));
+  }
   const std::uint64_t needed = std::max(fault.needed_memory, fault.peak_memory);
   const std::string need =
       needed > limits.grant ? format_bytes(needed) : "more than " + format_bytes(limits.grant);

@@ -37,6 +37,7 @@ struct Fault {
   Error error;
   std::uint64_t needed_memory = 0;  // what the task knows to need; 0: unknown
   std::uint64_t peak_memory = 0;
+  bool ended_by_system = false;  // out of memory: the kernel ended the process, whatever its grant
 };
 
 struct FaultLimits {

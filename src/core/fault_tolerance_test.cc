@@ -126,6 +126,20 @@ TEST(FaultTolerance, AKnownNeedAboveAllThereIsIsCutAtOnceOrFails) {
             "task scan/1 needed 9kB of memory; the most it can be given is 4kB");
 }
 
+TEST(FaultTolerance, ATaskThatTheSystemEndedBelowItsGrantIsTriedAgainAsItWas) {
+  TaskTrouble trouble;
+  Fault fault = fault_of(Code::kOutOfMemory);
+  fault.peak_memory = 400;
+  fault.ended_by_system = true;
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(charge(trouble, fault, limits_of(4'000), "scan/1", 0).verdict, Verdict::kRetryNow);
+  const auto decision = charge(trouble, fault, limits_of(4'000), "scan/1", 0);
+  EXPECT_EQ(decision.verdict, Verdict::kGiveUp);
+  EXPECT_EQ(decision.error.message,
+            "task scan/1 was ended by the system 3 times for want of memory, the last time with "
+            "400B in use of the 4kB granted");
+}
+
 TEST(FaultTolerance, OutOfMemoryWithNothingMoreToGiveFailsAtOnceAndSaysTheNeed) {
   TaskTrouble trouble;
   Fault fault = fault_of(Code::kOutOfMemory);

@@ -48,6 +48,8 @@ struct StageRun {
   std::uint64_t grant = 0;
   bool final = false;
   bool can_split = false;
+  std::uint32_t split = 1;            // of its tasks; more once several were short of memory
+  std::uint32_t short_of_memory = 0;  // tasks that ran out of it
 
   std::vector<std::uint32_t> dependents;  // stages that start after this one
   std::uint32_t blockers = 0;             // stages before this one that are not complete

@@ -72,6 +72,14 @@ void note_failure(Machine& m, const Attempt& a, const Fault& fault) {
   ++a.worker->failures;
 }
 
+// What two tasks of a stage had to find out, its others need not: they start with as much.
+void learn(StageRun& stage, const TaskTrouble& trouble) {
+  if (trouble.out_of_memory == 1) ++stage.short_of_memory;
+  if (stage.short_of_memory < 2) return;
+  stage.grant = std::max(stage.grant, trouble.grant);
+  stage.split = std::max(stage.split, trouble.split);
+}
+
 // An attempt that was released went wrong: its task is tried again, or its job fails.
 void charge(Machine& m, const Attempt& a, const Fault& fault) {
   JobRun& job = *a.job;
@@ -87,6 +95,8 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
   TaskTrouble& trouble = stage.trouble[a.index];
   const std::string task = job.task_name(a.stage, a.index);
   Decision decision = charge(trouble, fault, limits, task, m.chance());
+  if (fault.fault_class == FaultClass::kOutOfMemory && !fault.ended_by_system)
+    learn(stage, trouble);
   switch (decision.verdict) {
     case Verdict::kRetryNow: make_ready(m, a); return;
     case Verdict::kRetryLater:
@@ -179,10 +189,10 @@ void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& 
   a.grant = grant;
   a.since = m.now;
   a.start_inside = stage.borders && stage.borders->start_of(a.index);
-  std::uint32_t split = 1;
+  std::uint32_t split = stage.split;
   if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end()) {
     a.number = 1 + it->second.counted + it->second.out_of_memory;
-    split = it->second.split;
+    split = std::max(split, it->second.split);
   }
   stage.active.emplace(a.index, a.n);
   const Held before(job);
@@ -315,6 +325,7 @@ void slot_lost(Machine& m, const SlotLost& event) {
     fault.lost = event.by_kill && !event.out_of_memory;
     fault.fault_class = event.out_of_memory ? FaultClass::kOutOfMemory : FaultClass::kWorkerLost;
     fault.peak_memory = event.peak_memory;
+    fault.ended_by_system = event.out_of_memory && event.by_kill;
     fault.error = Error(
         event.out_of_memory ? Code::kOutOfMemory : Code::kWorkerLost,
         fmt::format("slot {} of {} ended: {}", event.slot, event.worker.text(), event.message));

@@ -174,7 +174,7 @@ Report LocalExecutor::State::slot_lost(Worker& worker, std::uint16_t slot, const
   worker.process->send(FrameKind::kSlotSeen, slot, "{}");
   const int signal = payload.at("signal").get<int>();
   const bool out_of_memory = payload.at("out_of_memory").get<bool>();
-  const bool by_kill = !out_of_memory && (signal == SIGKILL || signal == SIGTERM);
+  const bool by_kill = signal == SIGKILL || signal == SIGTERM;
   return report::SlotLost{worker.id,
                           slot,
                           by_kill,

@@ -151,7 +151,7 @@ TEST_F(LocalExecutorTest, ALostSlotTellsWhoIsToBlame) {
   EXPECT_FALSE(lost->by_kill);
   run("slot_out_of_memory");
   lost = next<report::SlotLost>();
-  EXPECT_FALSE(lost->by_kill);
+  EXPECT_TRUE(lost->by_kill);
   EXPECT_TRUE(lost->out_of_memory);
   EXPECT_THAT(lost->message, HasSubstr("slot 0"));
 }

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import pathlib
-import time
 import types
 import uuid
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, Union
 
 from .connection import Connection, segment
 from .errors import NotFound
-from .job import FINAL, Job
+from .job import Job
 
 Dataset = Union[str, Job, "pathlib.PurePath"]
 # Members of a data/load body; all else that `load` is given is the dataset's layout.
 _LOAD = ("format", "columns", "replace", "materialize", "partition_size")
 _SHORTEST_END = 6
-_LOG_PAUSE = 0.5
 
 
 def name_of(dataset: Dataset) -> str:
@@ -194,23 +192,14 @@ class Client:
                 return
 
     def _logs(self, path: str, task: Optional[str], follow: bool) -> Iterator[Dict[str, Any]]:
-        asked: Dict[str, Any] = {"task": task, "limit": 1000}
-        over = False
-        while True:
-            page = self._http.get(path, asked)
-            yield from page["logs"]
-            if page["next_page_token"]:
-                asked["page_token"] = page["next_page_token"]
-            if page["logs"] or over:
-                if over and not page["logs"]:
-                    return
-                continue
-            if not follow:
-                return
-            # Lines that came between the last page and the end are fetched once more.
-            over = page["status"] in FINAL
-            if not over:
-                time.sleep(_LOG_PAUSE)
+        if not follow:
+            yield from self._pages(path, "logs", {"task": task})
+            return
+        answer = self._http.send("GET", path, query={"task": task, "follow": "true"}, stream=True, again=True)
+        with answer:
+            for line in answer.iter_lines(chunk_size=1):
+                if line.strip():
+                    yield json.loads(line)
 
     # ---- data ----
     def load(self, dataset_id: str, source: Union[str, "pathlib.PurePath", List[Dict[str, Any]]], **more: Any) -> Dict[str, Any]:

@@ -46,6 +46,22 @@ struct Download {
   std::string content_type;
   std::string file_name;  // for Content-Disposition
 };
+// Whose repeat of which request this is.
+struct Repeat {
+  std::string caller;
+  std::string key;  // of Idempotency-Key; empty: none
+  std::string body_hash;
+};
+struct LogQuery {
+  std::uint64_t from = 0;  // where the page before ended
+  std::size_t limit = 100;
+  std::string task;  // "scan/17"; empty: all
+};
+struct LogPage {
+  Json lines = Json::array();  // {time, level, worker, task, attempt, message}
+  std::uint64_t next = 0;
+  bool more = false;  // there is more than this now
+};
 // One event as told to clients, already committed.
 struct Told {
   std::uint64_t id = 0;
@@ -74,6 +90,11 @@ class Backend {
   // jobs
   virtual void submit(SubmitRequest request, const std::string& caller,
                       const std::string& body_hash, Reply<SubmitAnswer> reply) = 0;
+  // What this job would do, with nothing done: {"plan", "estimate"}. Errors as submit's.
+  virtual void validate(SubmitRequest request, Reply<Json> reply) = 0;
+  // A new job like an ended one, with the changes of `body`.
+  virtual void retry(const JobId& id, const Json& body, const Repeat& repeat,
+                     Reply<SubmitAnswer> reply) = 0;
   virtual Result<Json> job_status(const JobId& id) = 0;
   // The user whose job it is; nullopt when there is no such job.
   virtual std::optional<std::string> job_owner(const JobId& id) = 0;
@@ -86,6 +107,12 @@ class Backend {
   virtual Result<Json> list_jobs(const ListQuery& query) = 0;
   virtual Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) = 0;
   virtual void job_result(const JobId& id, const ResultQuery& query, Reply<Download> reply) = 0;
+  virtual Result<LogPage> job_log(const JobId& id, const LogQuery& query) = 0;
+  // `told` is called when the log has more; with true once, when the job is over. nullopt: it is
+  // over already.
+  virtual std::optional<std::uint64_t> follow_log(const JobId& id,
+                                                  std::function<void(bool over)> told) = 0;
+  virtual void unfollow_log(std::uint64_t subscription) = 0;
   virtual Json queue_status(std::size_t limit) = 0;
   // All known ids, newest first, at most `most`: for "did you mean" of mistyped ids.
   virtual std::vector<std::string> recent_job_ids(std::size_t most) = 0;

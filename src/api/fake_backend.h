@@ -62,6 +62,20 @@ class FakeBackend : public Backend {
                        job_number(7),
                        request.idempotency_key == "again"});
   }
+  void validate(SubmitRequest request, Reply<Json> reply) override {
+    asked.emplace_back("validate", Json{{"operation", request.spec.operation}});
+    if (refuse_plan) return reply(fail(*refuse_plan));
+    reply(Json{{"plan", {{"tasks", 3}}}, {"estimate", {{"seconds", nullptr}}}});
+  }
+  void retry(const JobId& id, const Json& body, const Repeat& repeat,
+             Reply<SubmitAnswer> reply) override {
+    asked.emplace_back("retry", Json{{"id", id.text()},
+                                     {"body", body},
+                                     {"caller", repeat.caller},
+                                     {"key", repeat.key},
+                                     {"hash", repeat.body_hash}});
+    reply(SubmitAnswer{{{"job_id", job_number(8).text()}}, job_number(8), false});
+  }
   Result<Json> job_status(const JobId& id) override {
     const auto it = jobs.find(id);
     if (it == jobs.end()) return fail(Code::kNotFound, "there is no job " + id.text());
@@ -110,6 +124,22 @@ class FakeBackend : public Backend {
     }
     reply(std::move(out));
   }
+  Result<LogPage> job_log(const JobId&, const LogQuery& query) override {
+    LogPage out;
+    for (out.next = query.from; out.next < log.size(); ++out.next) {
+      out.more = out.lines.size() == query.limit;
+      if (out.more) break;
+      out.lines.push_back({{"time", "t"}, {"level", "info"}, {"message", log[out.next]}});
+    }
+    return out;
+  }
+  std::optional<std::uint64_t> follow_log(const JobId& id,
+                                          std::function<void(bool)> told) override {
+    if (jobs[id]["status"] != "running") return std::nullopt;
+    log_told = std::move(told);
+    return 1;
+  }
+  void unfollow_log(std::uint64_t) override { log_told = nullptr; }
   Json queue_status(std::size_t limit) override {
     return {{"limit", limit}, {"jobs", Json::array()}};
   }
@@ -180,6 +210,9 @@ class FakeBackend : public Backend {
 
   std::map<JobId, Json> jobs;
   Json snapshot_data;
+  std::optional<Error> refuse_plan;
+  std::vector<std::string> log;
+  std::function<void(bool)> log_told;
   std::vector<Told> journal;
   std::uint64_t newest = 0;
   std::map<JobId, std::uint64_t> seqs;

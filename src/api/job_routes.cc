@@ -7,64 +7,13 @@
 #include "api/answers.h"
 #include "api/request_reader.h"
 #include "api/routes.h"
+#include "api/submit.h"
 #include "base/nearest.h"
 
 namespace polysome::api {
 namespace {
 
-constexpr std::size_t kMostKeyBytes = 255;
 constexpr std::size_t kNearestAmong = 200;
-
-// FNV-1a, 128 bits, of the body with sorted members: tells an idempotent repeat from another
-// request.
-std::string hash_of(const Json& body) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide prime = (Wide{1} << 88) + 0x13b;
-  Wide hash = (Wide{0x6c62272e07bb0142} << 64) + 0x62b821756295c58d;
-  for (const char c : nlohmann::json(body).dump()) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= prime;
-  }
-  return fmt::format("{:016x}{:016x}", static_cast<std::uint64_t>(hash >> 64),
-                     static_cast<std::uint64_t>(hash));
-}
-
-Status check_user(const std::string& asked, const Caller& caller) {
-  if (asked.empty() || asked == caller.user || caller.submit_for) return {};
-  return fail(Error(Code::kForbidden,
-                    fmt::format("user \"{}\" is not the caller, who is {}", asked, caller.user),
-                    "leave user out; root, the service's own account and tokens with scope "
-                    "submit_for may submit for others")
-                  .at("/user"));
-}
-
-// A result is its owner's, also as a dataset.
-Status check_datasets(const JobSpec& spec, const Caller& caller, Backend& backend) {
-  for (std::size_t i = 0; i < spec.dataset_ids.size(); ++i) {
-    if (!spec.dataset_ids[i].starts_with("job:")) continue;
-    const auto id = JobId::parse(std::string_view(spec.dataset_ids[i]).substr(4, 36));
-    const auto owner = id ? backend.job_owner(*id) : std::nullopt;
-    if (owner && !caller.may_touch(*owner))
-      return fail(
-          Error(Code::kForbidden,
-                fmt::format("job {} is {}'s; its result is for {} and admins", id->text(), *owner,
-                            *owner),
-                "ask for the data itself, or call with a token of scope admin")
-              .at(spec.dataset_ids.size() == 1 ? "/dataset_id" : fmt::format("/dataset_id/{}", i)));
-  }
-  return {};
-}
-
-Result<std::string> idempotency_key(const HttpRequest& request) {
-  const auto key = request.header("Idempotency-Key");
-  if (!key) return std::string();
-  if (key->empty() || key->size() > kMostKeyBytes)
-    return fail(Code::kInvalid,
-                fmt::format("Idempotency-Key must have 1 to {} characters, not {}", kMostKeyBytes,
-                            key->size()),
-                "a UUID does");
-  return std::string(*key);
-}
 
 void submit(Backend& backend, const Call& call, const Responder& to) {
   const auto refuse = [&](const Error& e) { to->send(problem_answer(e)); };
@@ -72,22 +21,10 @@ void submit(Backend& backend, const Call& call, const Responder& to) {
   if (!body) return refuse(body.error());
   auto key = idempotency_key(call.request);
   if (!key) return refuse(key.error());
-  auto request = parse_submit(*body, backend.catalog(), backend.submit_defaults());
+  auto request = read_submit(*body, call.request.caller, backend);
   if (!request) return refuse(request.error());
-  const Caller& caller = call.request.caller;
-  if (const auto ok = check_user(request->spec.user, caller); !ok) return refuse(ok.error());
-  if (const auto ok = check_datasets(request->spec, caller, backend); !ok)
-    return refuse(ok.error());
-  if (request->spec.user.empty()) request->spec.user = caller.user;
   request->idempotency_key = std::move(*key);
-  backend.submit(
-      std::move(*request), caller.user, hash_of(*body), [to](const Result<SubmitAnswer>& answer) {
-        if (!answer) return to->send(problem_answer(answer.error()));
-        HttpResponse out = json_answer(answer->body);
-        out.headers.push_back({"Location", fmt::format("{}/jobs/{}", kBase, answer->id.text())});
-        if (answer->replayed) out.headers.push_back({"Idempotency-Replayed", "true"});
-        to->send(std::move(out));
-      });
+  backend.submit(std::move(*request), call.request.caller.user, hash_of(*body), answer_submit(to));
 }
 
 // If-None-Match: a list of entity tags, compared weakly, or "*".

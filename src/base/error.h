@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,7 @@ struct CodeInfo {
   int exit_code;  // of the command line: 0 done, 1 job failed, 2 usage, 3 cancelled, 4 not allowed
                   // …
   bool retryable;
+  std::string_view text;  // for people: when it happens and what to do
 };
 
 // One entry of a problem's `errors`: a JSON pointer into the request and what is wrong there, or a
@@ -78,6 +80,7 @@ struct Error {
 };
 
 const CodeInfo& info(Code code);
+std::span<const CodeInfo> all_codes();  // the closed list, in the order people read it
 std::optional<Code> code_from_name(std::string_view name);
 std::string_view name(FaultClass c);
 std::optional<FaultClass> fault_class_from_name(std::string_view name);

@@ -37,6 +37,7 @@ Engine::Engine(boost::asio::io_context& loop, EngineConfig config, Store& store,
       datasets_(std::move(datasets)),
       data_(data),
       journal_(store),
+      log_(config_.log_dir),
       executor_(executor([this](const Report& report) { take(report); })),
       tick_timer_(loop),
       progress_timer_(loop),
@@ -81,18 +82,14 @@ void Engine::take(const Report& report) {
                  },
                  [&](const report::TaskFinished& r) {
                    const auto known = running_.extract(r.result.attempt);
+                   if (r.result.reused && !known.empty()) count_reused(known.mapped().job);
                    if (known.empty() || r.result.fragment_file.empty())
                      handle(core::TaskFinished{r.result, std::nullopt});
                    else
                      handle(with_fragment(r.result, known.mapped()));
                  },
                  [&](const report::TaskFailed& r) { take_failure(r.failure); },
-                 [&](const report::TaskLogged& r) {
-                   if (r.level == "error" || r.level == "warning")
-                     log::warning("{} {}: {}", r.worker.text(), r.attempt, r.message);
-                   else
-                     log::debug("{} {}: {}", r.worker.text(), r.attempt, r.message);
-                 },
+                 [&](const report::TaskLogged& r) { note_logged(r); },
              },
              report);
 }
@@ -101,6 +98,8 @@ void Engine::take(const Report& report) {
 // why".
 void Engine::take_failure(const TaskFailure& failure) {
   const auto known = running_.extract(failure.attempt);
+  if (!known.empty())
+    log_task(known.mapped(), {"warning", "", "", 0, "attempt failed: " + failure.error.message});
   constexpr std::string_view kLost = "output lost: ";
   const std::string& message = failure.error.message;
   if (!known.empty() && failure.error.code == Code::kIo && message.starts_with(kLost)) {
@@ -187,8 +186,8 @@ void Engine::carry_out(const core::Command& command) {
 
 std::string Engine::job_folder(JobId id) const { return config_.work_dir + "/" + id.text(); }
 
-Status Engine::write_job_file(const ActiveJob& job) {
-  JobSpec spec = job.spec;
+// The job as its tasks read it. Errors: kUserData for a dataset that is a result not there yet.
+Result<Json> Engine::job_description(JobSpec spec) {
   for (auto& ref : spec.datasets) {
     if (!ref.source.starts_with("job:")) continue;
     POLYSOME_ASSIGN(ref.files, result_files(ref.source));
@@ -198,15 +197,19 @@ Status Engine::write_job_file(const ActiveJob& job) {
   const auto cluster = core_->cluster();
   Json roots = config_.read_roots;
   if (!config_.read_roots.empty()) roots.push_back(config_.work_dir);
-  const Json body = {
-      {"spec", spec.to_json()},
-      {"options",
-       {{"slots", std::max(1, cluster.spec.n_workers * cluster.spec.threads_per_worker)},
-        {"memory", cluster.spec.memory_per_slot()},
-        {"read_roots", std::move(roots)},
-        {"output_roots", config_.output_roots},
-        {"result_folder", config_.output_roots.empty() ? "" : config_.output_roots.front()}}}};
-  const std::string folder = job_folder(spec.id);
+  return Json{{"spec", spec.to_json()},
+              {"options",
+               {{"slots", std::max(1, cluster.spec.n_workers * cluster.spec.threads_per_worker)},
+                {"memory", cluster.spec.memory_per_slot()},
+                {"read_roots", std::move(roots)},
+                {"output_roots", config_.output_roots},
+                {"result_folder", config_.output_roots.empty() ? "" : config_.output_roots.front()},
+                {"program", POLYSOME_VERSION}}}};
+}
+
+Status Engine::write_job_file(const ActiveJob& job) {
+  POLYSOME_ASSIGN(const Json body, job_description(job.spec));
+  const std::string folder = job_folder(job.spec.id);
   POLYSOME_TRY(make_folders(folder));
   return write_file(folder + "/job.json", dump(body), false);
 }
@@ -286,6 +289,7 @@ void Engine::job_changed(JobId id) {
                      {"phase", name(job.state.phase)},
                      {"progress", job.state.progress},
                      {"user", job.spec.user}});
+  if (job.state.status != before || job.state.phase != phase_before) log_state(id, job.state);
   if (job.state.status != before) store_.update_job(id, job.state, {});
   answer_waiters(job);
 }
@@ -363,6 +367,7 @@ void Engine::end_job(const core::JobEnded& c) {
   }
   if (const auto f = finished_.find(c.job); f != finished_.end()) finished_.erase(f);
   std::erase_if(running_, [&](const auto& attempt) { return attempt.second.job == c.job; });
+  log_state(c.job, end);
   store_.update_job(c.job, end, {});
   store_.drop_tasks(c.job);
   Json data = {{"status", name(end.status)},
@@ -389,6 +394,7 @@ void Engine::finish_end(JobId id) {
   remove_intermediates(it->second.spec, it->second.state);
   journal_.forget(id);
   active_.erase(it);
+  log_.close(id);
 }
 
 void Engine::answer_waiters(ActiveJob& job) {

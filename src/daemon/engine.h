@@ -21,6 +21,7 @@
 #include "api/backend.h"
 #include "core/core.h"
 #include "daemon/dataset_catalog.h"
+#include "daemon/job_log.h"
 #include "daemon/journal.h"
 #include "executor/data_service.h"
 #include "executor/executor.h"
@@ -38,6 +39,7 @@ struct EngineConfig {
   SubmitDefaults submit;
   std::int64_t retry_delay_ms = 5000;
   int dashboard_port = 0;
+  std::string log_dir;  // of jobs' logs; empty: none are kept
 };
 
 class Engine final : public api::Backend {
@@ -71,6 +73,9 @@ class Engine final : public api::Backend {
                                std::optional<double> step_seconds) override;
   void submit(SubmitRequest request, const std::string& caller, const std::string& body_hash,
               api::Reply<api::SubmitAnswer> reply) override;
+  void validate(SubmitRequest request, api::Reply<Json> reply) override;
+  void retry(const JobId& id, const Json& body, const api::Repeat& repeat,
+             api::Reply<api::SubmitAnswer> reply) override;
   Result<Json> job_status(const JobId& id) override;
   std::optional<std::string> job_owner(const JobId& id) override;
   void wait_job(const JobId& id, double seconds, std::optional<std::uint64_t> after,
@@ -81,6 +86,10 @@ class Engine final : public api::Backend {
   Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override;
   void job_result(const JobId& id, const api::ResultQuery& query,
                   api::Reply<api::Download> reply) override;
+  Result<api::LogPage> job_log(const JobId& id, const api::LogQuery& query) override;
+  std::optional<std::uint64_t> follow_log(const JobId& id,
+                                          std::function<void(bool over)> told) override;
+  void unfollow_log(std::uint64_t subscription) override { log_.unfollow(subscription); }
   Json queue_status(std::size_t limit) override;
   std::vector<std::string> recent_job_ids(std::size_t most) override;
   void data_load(const Json& body, api::Reply<Json> reply) override;
@@ -142,9 +151,18 @@ class Engine final : public api::Backend {
   void answer_waiters(ActiveJob& job);
   void remove_intermediates(const JobSpec& spec, const JobState& state);
   std::string job_folder(JobId id) const;
+  Result<Json> job_description(JobSpec spec);
   Status write_job_file(const ActiveJob& job);
   core::TaskFinished with_fragment(const TaskResult& result, const TaskRef& task);
   void take_failure(const TaskFailure& failure);
+
+  // engine_trial.cc
+  Json estimate(const std::string& operation, std::uint64_t bytes);
+  void note_logged(const report::TaskLogged& r);
+  void count_reused(const JobId& id);
+  void log_task(const TaskRef& task, JobLog::Line line);
+  void begin_log(const JobSpec& spec, const JobState& state);
+  void log_state(const JobId& id, const JobState& state);
 
   // engine_restore.cc
   Status restore(std::vector<std::string>* lines);
@@ -173,6 +191,7 @@ class Engine final : public api::Backend {
   DatasetCatalog datasets_;
   DataService& data_;
   Journal journal_;
+  JobLog log_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<core::Core> core_;
   std::unordered_map<JobId, ActiveJob> active_;

@@ -106,7 +106,13 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
   JobSpec spec = std::move(request.spec);
   if (spec.user.empty()) spec.user = caller.empty() ? "anonymous" : caller;
   POLYSOME_TRY(check_limits(spec.limits));
+  // A job done again reads what it read before; results of other jobs are found anew.
+  const std::vector<DatasetRef> before = std::exchange(spec.datasets, {});
   for (std::size_t i = 0; i < spec.dataset_ids.size(); ++i) {
+    if (i < before.size() && !before[i].source.starts_with("job:")) {
+      spec.datasets.push_back(before[i]);
+      continue;
+    }
     const std::string pointer =
         spec.dataset_ids.size() == 1 ? "/dataset_id" : fmt::format("/dataset_id/{}", i);
     POLYSOME_ASSIGN(DatasetRef ref, datasets_.resolve(spec.dataset_ids[i], pointer));

@@ -162,6 +162,8 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
   for (auto& d : store_.datasets()) datasets_.add_loaded(std::move(d));
   POLYSOME_TRY(restore(&lines));
 
+  log_.sweep([&](const JobId& id) { return active_.contains(id) || store_.job(id).has_value(); });
+
   bool start_now = autostart;
   if (const auto stored = store_.setting("cluster")) {
     ClusterSpec spec;

@@ -68,6 +68,7 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.submit = {c.max_attempts, c.partition_size};
   engine.retry_delay_ms = c.retry_delay_ms;
   engine.dashboard_port = c.dashboard_port;
+  if (!options.any_path) engine.log_dir = c.state_dir + "/logs";
   if (const auto group = claim_control_group())
     add("--control-group", *group);
   else

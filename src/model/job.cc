@@ -195,6 +195,7 @@ Json JobSpec::to_json() const {
           {"depends_on", std::move(depends)},
           {"on_bad_value", on_bad_value},
           {"max_bad_values", or_null(max_bad_values)},
+          {"retry_of", retry_of ? Json(retry_of->text()) : Json()},
           {"created_at", format_time(created_at)}};
 }
 
@@ -218,6 +219,9 @@ Result<JobSpec> JobSpec::from_json(const Json& j) {
       s.depends_on.push_back(JobId::parse(d.get<std::string>()).value());
     get(j, "on_bad_value", &s.on_bad_value);
     get(j, "max_bad_values", &s.max_bad_values);
+    std::string retried;
+    get(j, "retry_of", &retried);
+    s.retry_of = JobId::parse(retried);
     s.created_at = parse_time(j.at("created_at").get<std::string>()).value_or(0);
     return s;
   });
@@ -236,6 +240,7 @@ Json JobState::to_json() const {
           {"peak_memory_bytes", peak_memory_bytes},
           {"cpu_seconds", cpu_seconds},
           {"bytes_read", bytes_read},
+          {"reused_tasks", reused_tasks},
           {"waiting", waiting ? *waiting : Json()},
           {"error", error ? *error : Json()},
           {"result", result},
@@ -276,6 +281,7 @@ Result<JobState> JobState::from_json(const Json& j) {
     get(j, "peak_memory_bytes", &s.peak_memory_bytes);
     get(j, "cpu_seconds", &s.cpu_seconds);
     get(j, "bytes_read", &s.bytes_read);
+    get(j, "reused_tasks", &s.reused_tasks);
     get(j, "waiting", &s.waiting);
     get(j, "error", &s.error);
     if (const auto it = j.find("result"); it != j.end()) s.result = *it;
@@ -318,7 +324,8 @@ Json status_json(const JobSpec& spec, const JobState& state, bool full) {
       {"error", state.error ? *state.error : Json()},
       {"warnings", state.warnings},
       {"output", spec.output.empty() ? Json() : spec.output},
-      {"retry_of", Json()}};
+      {"retry_of", spec.retry_of ? Json(spec.retry_of->text()) : Json()},
+      {"reused_tasks", state.reused_tasks}};
   if (!spec.depends_on.empty()) {
     Json depends = Json::array();
     for (const auto& d : spec.depends_on) depends.push_back(d.text());

@@ -72,6 +72,7 @@ struct JobSpec {
   std::vector<JobId> depends_on;
   std::string on_bad_value = "fail";  // or "null"
   std::optional<std::int64_t> max_bad_values;
+  std::optional<JobId> retry_of;  // the job this one does again
   WallTime created_at = 0;
 
   Json to_json() const;
@@ -109,9 +110,10 @@ struct JobState {
   std::uint64_t peak_memory_bytes = 0;
   double cpu_seconds = 0;
   std::uint64_t bytes_read = 0;
-  std::optional<Json> waiting;  // {code, message, since, unblocked_by, expected_start}
-  std::optional<Json> error;    // problem object
-  Json result;                  // null until completed
+  std::uint64_t reused_tasks = 0;  // taken over from the job this one does again
+  std::optional<Json> waiting;     // {code, message, since, unblocked_by, expected_start}
+  std::optional<Json> error;       // problem object
+  Json result;                     // null until completed
   Json warnings = Json::array();
 
   Json to_json() const;  // what is stored of an ended job

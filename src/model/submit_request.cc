@@ -248,4 +248,59 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
   return out;
 }
 
+Result<SubmitRequest> parse_retry(const Json& json, const JobSpec& job,
+                                  const OperationCatalog& catalog) {
+  ObjectReader body(json, "");
+  SubmitRequest out;
+  JobSpec& spec = out.spec;
+  spec = job;
+  spec.retry_of = job.id;
+  spec.created_at = 0;
+  const OperationDescription* description = catalog.find(job.operation);
+  if (description == nullptr)
+    return fail(Code::kInvalid,
+                fmt::format("this version has no operation \"{}\" any more", job.operation));
+  if (const Json* changes = body.raw("parameters")) {
+    if (!changes->is_object()) {
+      body.refuse("parameters", Code::kInvalid, "parameters must be an object");
+    } else {
+      for (const auto& [key, value] : changes->items()) {
+        if (value.is_null())
+          spec.parameters.erase(key);
+        else
+          spec.parameters[key] = value;
+      }
+      auto checked = description->validate(spec.parameters);
+      if (checked)
+        spec.parameters = std::move(*checked);
+      else
+        body.refuse(checked.error());
+    }
+  }
+  if (const Json* p = body.raw("priority")) {
+    const auto priority = parse_priority(*p, body.pointer_to("priority"));
+    if (priority)
+      spec.priority = *priority;
+    else
+      body.refuse(priority.error());
+  }
+  if (const auto gb = body.number("max_memory_gb", 0, 1e6)) {
+    if (*gb <= 0)
+      body.refuse("max_memory_gb", Code::kInvalid, "max_memory_gb must be more than 0");
+    else
+      spec.limits.max_memory = static_cast<std::uint64_t>(std::llround(*gb * kGigabyte));
+  }
+  if (const auto cores = body.integer("max_cores", 1, kMaxWorkers * kMaxThreadsPerWorker))
+    spec.limits.max_cores = static_cast<int>(*cores);
+  if (const auto bad = body.text("on_bad_value")) {
+    if (*bad != "fail" && *bad != "null")
+      body.refuse("on_bad_value", Code::kInvalid, "on_bad_value must be \"fail\" or \"null\"");
+    spec.on_bad_value = *bad;
+  }
+  if (const auto most = body.integer("max_bad_values", 0, INT64_MAX)) spec.max_bad_values = most;
+  if (auto name = body.text("name", 255)) spec.name = std::move(*name);
+  POLYSOME_TRY(body.finish());
+  return out;
+}
+
 }  // namespace polysome

@@ -26,6 +26,10 @@ struct SubmitRequest {
 
 Result<SubmitRequest> parse_submit(const Json& body, const OperationCatalog& catalog,
                                    const SubmitDefaults& defaults);
+// The body of jobs/{id}/retry: the job again, with what the body changes. `parameters` are laid
+// over the job's own; null takes one away.
+Result<SubmitRequest> parse_retry(const Json& body, const JobSpec& job,
+                                  const OperationCatalog& catalog);
 // The layout object of contract.md, checked key by key; `pointer` names where it stands.
 Result<Json> parse_layout(const Json& layout, const std::string& pointer);
 // name or 1-4

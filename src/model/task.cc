@@ -91,6 +91,7 @@ Json TaskResult::to_json() const {
             {"bytes_in", bytes_in},        {"bytes_out", bytes_out},
             {"peak_memory", peak_memory},  {"cpu_seconds", cpu_seconds},
             {"wall_seconds", wall_seconds}};
+  if (reused) j["reused"] = true;
   if (manifest) j["manifest"] = true;
   if (!fragment_file.empty()) j["fragment_file"] = fragment_file;
   if (ends_inside_if_outside) j["ends_inside_if_outside"] = true;
@@ -110,6 +111,7 @@ Result<TaskResult> TaskResult::from_json(const Json& j) {
     r.peak_memory = j.value("peak_memory", std::uint64_t{0});
     r.cpu_seconds = j.value("cpu_seconds", 0.0);
     r.wall_seconds = j.value("wall_seconds", 0.0);
+    r.reused = j.value("reused", false);
     r.manifest = j.value("manifest", false);
     r.fragment_file = j.value("fragment_file", std::string());
     r.ends_inside_if_outside = j.value("ends_inside_if_outside", false);

@@ -44,6 +44,7 @@ struct TaskResult {
   std::uint64_t peak_memory = 0;
   double cpu_seconds = 0;
   double wall_seconds = 0;
+  bool reused = false;        // taken over from the job that this one does again
   bool manifest = false;      // outputs were published as a manifest
   std::string fragment_file;  // of a planner: the fragment's file in the job folder
   // End states inside quotes, if started outside / inside (stages with borders).

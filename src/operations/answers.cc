@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/files.h"
 #include "base/nearest.h"
+#include "model/plan.h"
 #include "operations/cells.h"
 #include "operations/dataset_facts.h"
+#include "operations/operation.h"
 #include "operations/table_files.h"
 #include "operations/task_env.h"
+#include "plan/planner.h"
 
 namespace polysome {
 namespace fs = std::filesystem;
@@ -227,6 +231,51 @@ Result<Json> partition_answer(const Json& request, const TaskContext& context) {
   return out;
 }
 
+// What a job's planner would plan, in a folder of its own that the caller removes.
+Result<Json> plan_answer(const Json& request, const TaskContext& context) {
+  if (!request.contains("job")) return fail(Code::kInvalid, "the request names no job");
+  POLYSOME_ASSIGN(const JobDescription job, JobDescription::from_json(request["job"]));
+  const Operation* operation = find_operation(job.spec.operation);
+  if (operation == nullptr)
+    return fail(Code::kInvalid, fmt::format("there is no operation \"{}\"", job.spec.operation));
+  TaskSpec spec;
+  spec.stage_name = "plan";
+  spec.job_folder = request.value("path", std::string());
+  std::unique_ptr<Session> session;
+  if (!job.spec.datasets.empty()) {
+    auto folders = job.read_roots;
+    folders.push_back(spec.job_folder);
+    for (const auto& ref : job.spec.datasets)
+      for (const auto& f : dataset_folders(ref)) folders.push_back(f);
+    POLYSOME_ASSIGN(session, open_session(context, std::move(folders)));
+  }
+  POLYSOME_ASSIGN(const PlannerOutput planned,
+                  run_planner(spec, job, Json(), session.get(), operation->plan));
+  POLYSOME_ASSIGN(const std::string text,
+                  read_file(fs::path(spec.job_folder) / planned.fragment_file));
+  POLYSOME_ASSIGN(const Json fragment, parse_trusted_json(text));
+  POLYSOME_ASSIGN(const Fragment plan, Fragment::from_json(fragment, planned.fragment_file));
+  POLYSOME_ASSIGN(
+      const PlanDocument document,
+      read_plan_document(spec.job_folder, plan.stages.front().body.value("plan", std::string())));
+  Json stages = Json::array();
+  bool complete = true;
+  for (const auto& stage : plan.stages) {
+    complete = complete && stage.kind != StageKind::kPlanner;
+    stages.push_back({{"name", stage.name},
+                      {"kind", name(stage.kind)},
+                      {"tasks", stage.tasks},
+                      {"bytes", stage.bytes},
+                      {"after", stage.after}});
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& input : document.inputs) bytes += input.source.total_bytes();
+  return Json{{"stages", std::move(stages)},
+              {"warnings", document.warnings},
+              {"input_bytes", bytes},
+              {"complete", complete}};
+}
+
 }  // namespace
 
 Result<Json> answer_request(const Json& request, TaskContext& context) {
@@ -237,6 +286,7 @@ Result<Json> answer_request(const Json& request, TaskContext& context) {
     if (kind == "result_file") answer = result_file(request, context);
     if (kind == "inspect") answer = inspect_answer(request, context);
     if (kind == "partition") answer = partition_answer(request, context);
+    if (kind == "plan") answer = plan_answer(request, context);
   } catch (const Json::exception& e) {
     answer = fail(Code::kInvalid, std::string("unreadable request: ") + e.what());
   }

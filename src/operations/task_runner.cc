@@ -13,6 +13,7 @@
 #include "operations/answers.h"
 #include "operations/dataset_facts.h"
 #include "operations/operation.h"
+#include "operations/task_reuse.h"
 
 namespace polysome {
 namespace {
@@ -73,6 +74,7 @@ struct TaskRunner::State {
     JobDescription description;
     std::map<std::string, Fragment> fragments;
     std::map<std::string, std::shared_ptr<const PlanDocument>> plans;
+    std::unique_ptr<EarlierRun> earlier;  // of the job that this one does again
   };
   std::unique_ptr<Job> job;
   std::unique_ptr<Session> session;  // of `job`
@@ -92,6 +94,7 @@ Status TaskRunner::State::enter_job(const TaskSpec& spec) {
   auto next = std::make_unique<Job>();
   next->folder = spec.job_folder;
   POLYSOME_ASSIGN(next->description, read_job_description(spec.job_folder));
+  next->earlier = EarlierRun::find(next->description, spec.job_folder);
   job = std::move(next);
   return {};
 }
@@ -194,6 +197,8 @@ Result<TaskOutput> TaskRunner::State::execute(const TaskSpec& spec, TaskContext&
   if (!root) {
     POLYSOME_ASSIGN(const Stage* stage, stage_of(spec));
     body = stage->body;
+    if (job->earlier)
+      if (auto taken = job->earlier->take_over(spec, *stage)) return std::move(*taken);
   }
   const std::string run = root ? kPlanRun : body.value("run", std::string());
   Session* open = nullptr;

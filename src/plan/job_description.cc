@@ -15,6 +15,7 @@ Json JobDescription::to_json() const {
             {"read_roots", read_roots},
             {"output_roots", output_roots},
             {"result_folder", result_folder},
+            {"program", program},
             {"bucket_size", bucket_size}}}};
 }
 
@@ -28,6 +29,7 @@ Result<JobDescription> JobDescription::from_json(const Json& j) {
     out.read_roots = options.value("read_roots", std::vector<std::string>{});
     out.output_roots = options.value("output_roots", std::vector<std::string>{});
     out.result_folder = options.value("result_folder", std::string());
+    out.program = options.value("program", std::string());
     out.bucket_size = std::max<std::uint64_t>(options.value("bucket_size", out.bucket_size), 1);
     return out;
   } catch (const std::exception& e) {

@@ -18,6 +18,7 @@ struct JobDescription {
   std::vector<std::string>
       output_roots;  // results may be written below these; the first is default
   std::string result_folder;
+  std::string program;  // version of the service that wrote it
   // Value counts of about so many input bytes are finished by one task of a shuffle.
   std::uint64_t bucket_size = 64'000'000;
 

@@ -1,0 +1,232 @@
+#include "api/openapi_schemas.h"
+
+#include <algorithm>
+#include <map>
+
+#include "api/request_reader.h"
+#include "api/router.h"
+#include "model/operation_schema.h"
+#include "model/resources.h"
+
+namespace polysome::api {
+namespace {
+
+Json integer(std::int64_t least, std::optional<std::int64_t> most = std::nullopt) {
+  Json out = {{"type", "integer"}, {"minimum", least}};
+  if (most) out["maximum"] = *most;
+  return out;
+}
+Json text() { return {{"type", "string"}}; }
+Json or_null(Json schema) {
+  schema["type"] = Json::array({schema["type"], "null"});
+  return schema;
+}
+Json one_of(std::vector<std::string> words) {
+  return {{"type", "string"}, {"enum", std::move(words)}};
+}
+Json list_of(const Json& item) { return {{"type", "array"}, {"items", item}}; }
+Json time_text() { return {{"type", "string"}, {"format", "date-time"}}; }
+Json object(const Json& properties, std::vector<std::string> required = {}) {
+  Json out = {{"type", "object"}, {"properties", properties}};
+  if (!required.empty()) out["required"] = std::move(required);
+  return out;
+}
+// A body: unknown members are refused.
+Json body(const Json& properties, std::vector<std::string> required = {}) {
+  Json out = object(properties, std::move(required));
+  out["additionalProperties"] = false;
+  return out;
+}
+
+const std::vector<std::string> kStatuses{"pending", "running", "completed", "failed", "cancelled"};
+
+Json job_schema() {
+  return object(
+      {{"job_id", text()},
+       {"status", one_of(kStatuses)},
+       {"phase",
+        one_of({"held", "waiting", "planning", "running", "retrying", "cancelling", "done"})},
+       {"operation", text()},
+       {"dataset_ids", list_of(text())},
+       {"priority", integer(1, 4)},
+       {"priority_name", one_of({"LOW", "NORMAL", "HIGH", "CRITICAL"})},
+       {"progress", {{"type", "number"}, {"minimum", 0}, {"maximum", 100}}},
+       {"version", integer(0)},
+       {"user", text()},
+       {"created_at", time_text()},
+       {"started_at", or_null(time_text())},
+       {"completed_at", or_null(time_text())},
+       {"eta_seconds", {{"type", {"number", "null"}}}},
+       {"error", {{"type", {"object", "null"}}}},
+       {"waiting", {{"type", {"object", "null"}}}},
+       {"retry_of", {{"type", {"string", "null"}}}},
+       {"stages", list_of({{"type", "object"}})},
+       {"warnings", list_of({{"type", "object"}})}},
+      {"job_id", "status", "phase", "operation", "progress", "version", "user", "created_at"});
+}
+
+Json cluster_body() {
+  return body({{"n_workers", integer(1, kMaxWorkers)},
+               {"threads_per_worker", integer(1, kMaxThreadsPerWorker)},
+               {"memory_limit", size_schema("memory of each worker")},
+               {"backend", one_of({"local", "dask"})}});
+}
+
+struct Named {
+  const char* route;  // "METHOD path below the API"
+  const char* schema;
+};
+constexpr Named kBodies[] = {
+    {"POST /jobs/submit", "Submit"},         {"POST /jobs/validate", "Submit"},
+    {"POST /jobs/{id}/cancel", "Cancel"},    {"POST /jobs/{id}/retry", "Retry"},
+    {"POST /cluster/start", "ClusterStart"}, {"POST /cluster/stop", "ClusterStop"},
+    {"POST /cluster/scale", "ClusterScale"}, {"POST /data/load", "Load"},
+    {"POST /data/partition", "Partition"},
+};
+constexpr Named kAnswers[] = {
+    {"POST /jobs/submit", "Submitted"},      {"POST /jobs/{id}/retry", "Submitted"},
+    {"POST /jobs/validate", "Validated"},    {"GET /jobs/{id}", "Job"},
+    {"GET /jobs/{id}/status", "Job"},        {"POST /jobs/{id}/cancel", "Job"},
+    {"GET /jobs/list", "JobList"},           {"GET /jobs/{id}/result", "ResultPage"},
+    {"GET /jobs/{id}/logs", "LogPage"},      {"GET /cluster/status", "Cluster"},
+    {"POST /cluster/start", "Cluster"},      {"POST /cluster/stop", "Cluster"},
+    {"POST /cluster/scale", "Cluster"},      {"GET /operations", "Operations"},
+    {"GET /operations/{name}", "Operation"},
+};
+
+template <std::size_t N>
+std::optional<std::string> find(const Named (&list)[N], std::string route) {
+  if (const auto base = route.find(kBase); base != std::string::npos)
+    route.erase(base, kBase.size());
+  for (const auto& named : list)
+    if (route == named.route) return named.schema;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Json query_schema(const std::string& name, const std::string& pattern) {
+  const auto ends = [&](const char* with) { return pattern.ends_with(with); };
+  if (name == "limit") return integer(1, kMostListed);
+  if (name == "wait") return {{"type", "number"}, {"minimum", 0}, {"maximum", kMostWaitSeconds}};
+  if (name == "after") return integer(0);
+  if (name == "step") return {{"type", "number"}, {"exclusiveMinimum", 0}};
+  if (name == "since" || name == "until") return time_text();
+  if (name == "view") return one_of({"full", "basic"});
+  if (name == "from") return one_of({"now"});
+  if (name == "follow") return {{"type", "boolean"}};
+  if (name == "status" && ends("/jobs/list")) return one_of(kStatuses);
+  if (name == "priority") return one_of({"LOW", "NORMAL", "HIGH", "CRITICAL", "1", "2", "3", "4"});
+  if (name == "format" && ends("/result"))
+    return one_of({"json", "csv", "tsv", "ndjson", "parquet", "arrow"});
+  if (name == "columns" || name == "type")
+    return {{"type", "string"}, {"description", "several are separated by commas"}};
+  return text();
+}
+
+std::vector<std::string> answer_types(const std::string& pattern) {
+  if (pattern == "/" || pattern.starts_with("/docs")) return {"text/html", "text/plain"};
+  if (pattern.ends_with("/events")) return {"text/event-stream"};
+  if (pattern.ends_with("/logs")) return {"application/json", "application/x-ndjson"};
+  if (pattern == "/metrics") return {"text/plain"};
+  if (pattern.ends_with("/jobs/{id}/result"))
+    return {"application/json",
+            "text/csv",
+            "text/tab-separated-values",
+            "application/x-ndjson",
+            "application/vnd.apache.parquet",
+            "application/octet-stream",
+            "application/vnd.apache.arrow.stream"};
+  return {"application/json"};
+}
+
+std::optional<std::string> body_schema_name(const std::string& route) {
+  auto out = find(kBodies, route);
+  const bool takes_one =
+      route.starts_with("POST ") || route.starts_with("PUT ") || route.starts_with("PATCH ");
+  return !out && takes_one ? std::optional<std::string>("AnyObject") : out;
+}
+
+std::optional<std::string> answer_schema_name(const std::string& route) {
+  return find(kAnswers, route);
+}
+
+Json shared_schemas() {
+  const Json any = {{"type", "object"}};
+  const Json layout = submit_members()["layout"];
+  const Json members = submit_members();
+  Json out = {{"AnyObject", any}};
+  out["Job"] = job_schema();
+  out["JobList"] = object({{"jobs", list_of({{"$ref", "#/components/schemas/Job"}})},
+                           {"total", integer(0)},
+                           {"next_page_token", {{"type", {"string", "null"}}}}},
+                          {"jobs", "total", "next_page_token"});
+  out["Submitted"] = object({{"job_id", text()},
+                             {"status", one_of(kStatuses)},
+                             {"queue_position", {{"type", {"integer", "null"}}}},
+                             {"links", any}},
+                            {"job_id", "status", "links"});
+  out["Validated"] = object({{"valid", {{"type", "boolean"}}},
+                             {"errors", list_of(any)},
+                             {"plan", {{"type", {"object", "null"}}}},
+                             {"estimate", {{"type", {"object", "null"}}}}},
+                            {"valid", "errors", "plan", "estimate"});
+  out["Cancel"] = body({{"reason", text()}, {"mode", one_of({"graceful", "force"})}});
+  out["Retry"] = body({{"parameters", any},
+                       {"on_bad_value", members["on_bad_value"]},
+                       {"max_bad_values", members["max_bad_values"]},
+                       {"max_memory_gb", members["max_memory_gb"]},
+                       {"max_cores", members["max_cores"]},
+                       {"priority", members["priority"]},
+                       {"name", members["name"]}});
+  out["ResultPage"] = object({{"table", text()},
+                              {"columns", list_of(any)},
+                              {"rows", list_of(any)},
+                              {"n_rows", integer(0)},
+                              {"next_page_token", {{"type", {"string", "null"}}}}},
+                             {"table", "columns", "rows", "n_rows", "next_page_token"});
+  out["LogPage"] = object({{"job_id", text()},
+                           {"status", one_of(kStatuses)},
+                           {"logs", list_of(object({{"time", time_text()},
+                                                    {"level", text()},
+                                                    {"worker", {{"type", {"string", "null"}}}},
+                                                    {"task", {{"type", {"string", "null"}}}},
+                                                    {"attempt", {{"type", {"integer", "null"}}}},
+                                                    {"message", text()}},
+                                                   {"time", "level", "message"}))},
+                           {"next_page_token", {{"type", {"string", "null"}}}}},
+                          {"job_id", "status", "logs", "next_page_token"});
+  out["ClusterStart"] = cluster_body();
+  out["ClusterStop"] = body({{"mode", one_of({"graceful", "force"})}});
+  out["ClusterScale"] = body({{"n_workers", integer(1, kMaxWorkers)}}, {"n_workers"});
+  out["Cluster"] = object({{"status", one_of({"stopped", "starting", "running", "stopping"})},
+                           {"n_workers", integer(0)},
+                           {"total_cores", integer(0)},
+                           {"workers", list_of(any)}},
+                          {"status", "n_workers", "workers"});
+  out["Load"] = {{"type", "object"},
+                 {"required", {"dataset_id"}},
+                 {"properties",
+                  {{"dataset_id", text()},
+                   {"source", text()},
+                   {"format", one_of({"csv", "tsv", "parquet", "ndjson", "json"})},
+                   {"columns", list_of(text())},
+                   {"replace", {{"type", "boolean"}}},
+                   {"layout", layout}}}};
+  out["Partition"] = {{"type", "object"},
+                      {"properties",
+                       {{"dataset_id", text()},
+                        {"path", text()},
+                        {"partition_size", size_schema("how large a piece is")},
+                        {"n_workers", integer(1, kMaxWorkers)},
+                        {"format", one_of({"csv", "tsv", "parquet", "ndjson", "json"})},
+                        {"layout", layout}}}};
+  out["Operation"] = object({{"name", text()}, {"text", text()}, {"parameters", list_of(any)}},
+                            {"name", "text", "parameters"});
+  out["Operations"] = object({{"operations", list_of({{"$ref", "#/components/schemas/Operation"}})},
+                              {"total", integer(0)}},
+                             {"operations", "total"});
+  return out;
+}
+
+}  // namespace polysome::api

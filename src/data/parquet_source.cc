@@ -155,7 +155,7 @@ Status inspect_json(Session& session, TableSource* source) {
   std::vector<Described> first;
   for (const auto& file : source->files) {
     auto described =
-        describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=268435456)",
+        describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=67108864)",
                                       sql_text(file.path)));
     if (!described) {
       if (described.error().code == Code::kOutOfMemory ||

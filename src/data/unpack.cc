@@ -214,7 +214,7 @@ Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& so
                               sql_identifier(c.name), sql_identifier(c.name));
   if (!integers.empty()) integers = fmt::format(" REPLACE ({})", integers);
   POLYSOME_TRY(session.run(fmt::format(
-      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=268435456)) TO {} (FORMAT parquet)",
+      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=67108864)) TO {} (FORMAT parquet)",
       integers, sql_text(file.path), sql_text(path))));
   POLYSOME_ASSIGN(const FileStamp written, stamp_of(path));
   return std::vector<UnpackedPart>{{path, written.bytes}};

@@ -49,7 +49,14 @@ std::string example_line(const Context& context, const OperationDescription& d) 
 }
 
 void print_operation(const Context& context, const Output& output, const OperationDescription& d) {
-  output.line(fmt::format("{}  {}", paint(output.colour(), Paint::kBold, d.name), d.text));
+  bool first_line = true;
+  for (const auto& line : fit(fmt::format("{}  {}", d.name, d.text),
+                              output.terminal().out ? output.terminal().width : 0)) {
+    output.line(first_line
+                    ? paint(output.colour(), Paint::kBold, d.name) + line.substr(d.name.size())
+                    : line);
+    first_line = false;
+  }
   std::string data = d.max_datasets == 0   ? "no dataset"
                      : d.max_datasets == 1 ? "one dataset"
                      : d.max_datasets >= 1000

@@ -211,6 +211,22 @@ Result<JobArguments> read_job_arguments(const OperationDescription& operation,
   return out;
 }
 
+Result<Json> read_changes(const OperationDescription& operation,
+                          const std::vector<std::string>& words, const std::string& params) {
+  Json parameters = Json::object();
+  if (!params.empty()) {
+    POLYSOME_ASSIGN(parameters, json_or_file(params, "--params"));
+  }
+  for (const auto& word : words) {
+    const auto a = assignment(word);
+    if (!a)
+      return fail(Code::kInvalid, fmt::format("\"{}\" is not key=value", word),
+                  "what is not said stays as it was");
+    POLYSOME_TRY(add_parameter(operation, *a, parameters));
+  }
+  return parameters;
+}
+
 Result<const OperationDescription*> find_operation(const OperationCatalog& catalog,
                                                    const std::string& name) {
   if (const auto* found = catalog.find(name)) return found;

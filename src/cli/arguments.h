@@ -26,6 +26,11 @@ Result<JobArguments> read_job_arguments(const OperationDescription& operation,
                                         const std::vector<std::string>& words,
                                         const std::string& params);
 
+// Changed parameters alone: key=value read by the declared types, over what `params` says; names
+// and values are the service's to check.
+Result<Json> read_changes(const OperationDescription& operation,
+                          const std::vector<std::string>& words, const std::string& params);
+
 // Text of "@FILE" from the file, else the text itself.
 Result<std::string> text_or_file(const std::string& value);
 // The object a JSON text or "@FILE" holds; `what` names it in errors.

@@ -58,6 +58,9 @@ void add_result_command(CLI::App& app, Context& context);
 void add_data_commands(CLI::App& app, Context& context);  // load partition
 void add_cluster_commands(CLI::App& app, Context& context);
 void add_demo_command(CLI::App& app, Context& context);
+void add_again_commands(CLI::App& app, Context& context);    // retry logs
+void add_machine_commands(CLI::App& app, Context& context);  // config doctor
+void add_completion_command(CLI::App& app, Context& context);
 void add_token_command(CLI::App& app, Context& context);
 void add_about_commands(CLI::App& app, Context& context);  // ops version
 

@@ -140,10 +140,22 @@ void note(std::string_view text) {
   std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
 }
 
-std::vector<std::string> error_lines(const Error& error, bool colour) {
+void put_fitted(const Terminal& terminal, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    for (const auto& line : fit(text.substr(0, end), terminal.out ? terminal.width : 0))
+      put(line + "\n");
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+std::vector<std::string> error_lines(const Error& error, bool colour, int width) {
+  constexpr std::string_view kSpeaker = "polysome:";
   std::vector<std::string> out;
-  out.push_back(
-      fmt::format("{} {}", paint(colour, Paint::kRed, "polysome:"), printable(error.message)));
+  for (auto& line : fit(fmt::format("{} {}", kSpeaker, printable(error.message)), width)) {
+    if (out.empty()) line = paint(colour, Paint::kRed, kSpeaker) + line.substr(kSpeaker.size());
+    out.push_back(std::move(line));
+  }
   std::size_t shown = 0;
   for (const auto& item : error.errors) {
     // Pointers into the request mean nothing to one who typed a command; their message may be new.
@@ -156,14 +168,17 @@ std::vector<std::string> error_lines(const Error& error, bool colour) {
       out.push_back(fmt::format("  … {} more", error.errors.size() - kMostItems));
       break;
     }
-    out.push_back("  " + text);
+    for (auto& line : fit("  " + text, width)) out.push_back(std::move(line));
   }
-  if (!error.hint.empty()) out.push_back("  " + paint(colour, Paint::kBlue, printable(error.hint)));
+  if (!error.hint.empty())
+    for (const auto& line : fit("  " + printable(error.hint), width))
+      out.push_back("  " + paint(colour, Paint::kBlue, line.substr(2)));
   return out;
 }
 
 void print_error(const Error& error, bool colour) {
-  for (const auto& line : error_lines(error, colour)) note(line);
+  const Terminal terminal = Terminal::look();
+  for (const auto& line : error_lines(error, colour, terminal.err ? terminal.width : 0)) note(line);
 }
 
 }  // namespace polysome::cli

@@ -64,6 +64,8 @@ Status flush_out();
 void note(std::string_view text);
 // What, where, why and the next step, on stderr.
 void print_error(const Error& error, bool colour);
-std::vector<std::string> error_lines(const Error& error, bool colour);
+std::vector<std::string> error_lines(const Error& error, bool colour, int width = 0);
+// Text of several lines for stdout, fitted to the terminal where it is one.
+void put_fitted(const Terminal& terminal, std::string_view text);
 
 }  // namespace polysome::cli

@@ -10,6 +10,7 @@
 
 #include "base/nearest.h"
 #include "cli/command.h"
+#include "cli/completion.h"
 
 namespace polysome::cli {
 namespace {
@@ -26,6 +27,7 @@ A service and its jobs:
   submit OPERATION DATASET key=value…   hand in a job
   list, queue                           jobs, newest first; what waits and why
   status, watch, wait, cancel JOB       one job
+  retry JOB key=value…, logs JOB [-f]   once more; what was said about it
   result JOB                            its table
   load NAME SOURCE, partition DATASET   data
   cluster start|stop|scale N|status|workers
@@ -34,6 +36,7 @@ More:
   ops [OPERATION]                       the operations and their parameters
   token new|list|revoke                 who may call from elsewhere
   demo                                  make a small omics study to try things on
+  config show, doctor, completion       settings; is all in place; for your shell
   version
 
 JOB is an id, its last 6 or more characters, a unique name, or last.
@@ -62,6 +65,29 @@ const std::vector<std::pair<std::string, std::string>>& other_words() {
 
 std::string called_as(const std::string& argv0) {
   return argv0.find('/') == std::string::npos ? "polysome" : argv0;
+}
+
+// Flags that every command takes may stand before its name too: they are moved behind it.
+std::vector<std::string> commands_first(std::vector<std::string> line) {
+  static const std::set<std::string> kWithValue{"--url", "--config", "-o"};
+  static const std::set<std::string> kAlone{"-q", "--quiet"};
+  std::vector<std::string> before;
+  std::size_t at = 0;
+  while (at < line.size() && line[at].starts_with('-')) {
+    const bool joined = line[at].starts_with("--url=") || line[at].starts_with("--config=");
+    if (joined || kAlone.contains(line[at])) {
+      before.push_back(line[at++]);
+    } else if (kWithValue.contains(line[at]) && at + 1 < line.size()) {
+      before.insert(before.end(), {line[at], line[at + 1]});
+      at += 2;
+    } else {
+      break;
+    }
+  }
+  if (at == line.size()) return line;  // no command at all
+  line.erase(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(at));
+  line.insert(line.end(), before.begin(), before.end());
+  return line;
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {
@@ -140,7 +166,10 @@ void add_commands(CLI::App& app, Context& context) {
   add_data_commands(app, context);
   add_cluster_commands(app, context);
   add_demo_command(app, context);
+  add_again_commands(app, context);
   add_token_command(app, context);
+  add_machine_commands(app, context);
+  add_completion_command(app, context);
   add_about_commands(app, context);
 }
 
@@ -168,14 +197,22 @@ int run_program(const std::vector<std::string>& arguments, std::string_view oper
   try {
     const std::string first = arguments.size() > 1 ? arguments[1] : "";
     if (first.empty() || first == "--help" || first == "-h" || first == "help") {
-      put(fmt::format(fmt::runtime(kHelp), context.program));
+      put_fitted(context.terminal, fmt::format(fmt::runtime(kHelp), context.program));
       return first.empty() ? 2 : 0;
     }
     CLI::App app("", context.program);
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
     add_commands(app, context);
-    std::vector<std::string> line(arguments.begin() + 1, arguments.end());
+    if (first == "__complete") {
+      const auto operations = context.operations();
+      if (operations)
+        for (const auto& word :
+             complete(app, *operations, {arguments.begin() + 2, arguments.end()}))
+          put(word + "\n");
+      return flush_out() ? 0 : 1;
+    }
+    std::vector<std::string> line = commands_first({arguments.begin() + 1, arguments.end()});
     if (first == "--version" || first == "-V") line.front() = "version";
     const auto names = command_names(app);
     if (!line.front().starts_with('-') && std::ranges::find(names, line.front()) == names.end()) {
@@ -186,7 +223,7 @@ int run_program(const std::vector<std::string>& arguments, std::string_view oper
     try {
       app.parse(line);
     } catch (const CLI::CallForHelp&) {
-      put(deepest(app)->help(context.program));
+      put_fitted(context.terminal, deepest(app)->help(context.program));
       return 0;
     } catch (const CLI::ParseError& e) {
       print_error(wrong_line(context, app, e), context.terminal.colour_err);

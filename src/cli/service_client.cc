@@ -104,10 +104,10 @@ Result<Json> ServiceClient::post(const std::string& path, const Json& body, cons
   return ask(std::move(post));
 }
 
-Result<Json> ServiceClient::submit(const Json& body) {
+Result<Json> ServiceClient::submit(const Json& body, const std::string& path) {
   HttpAsk post;
   post.method = "POST";
-  post.target = std::string(kBase) + "jobs/submit";
+  post.target = std::string(kBase) + path;
   post.body = dump(body);
   post.headers = {{"Idempotency-Key", random_key()}};
   Result<Json> answer = ask(post);

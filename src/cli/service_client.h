@@ -24,7 +24,7 @@ class ServiceClient {
   Result<Json> get(const std::string& path, const Query& query = {});
   Result<Json> post(const std::string& path, const Json& body, const Query& query = {});
   // With an Idempotency-Key, so that an answer lost on the way does not make a second job.
-  Result<Json> submit(const Json& body);
+  Result<Json> submit(const Json& body, const std::string& path = "jobs/submit");
   // The body in pieces.
   Status download(const std::string& path, const Query& query,
                   std::function<Status(std::string_view)> sink);

@@ -152,6 +152,27 @@ std::vector<std::string> wrap(std::string_view text, int width) {
   return out;
 }
 
+std::vector<std::string> fit(std::string_view line, int width) {
+  if (width <= 0 || display_width(line) <= width) return {std::string(line)};
+  const std::size_t begin = std::min(line.find_first_not_of(' '), line.size());
+  std::size_t column = begin;
+  int hang = static_cast<int>(begin) + 2;
+  const std::size_t gap = line.find("  ", begin);
+  if (gap != std::string_view::npos) {
+    const std::size_t after = line.find_first_not_of(' ', gap);
+    if (after != std::string_view::npos && display_width(line.substr(0, after)) * 3 < width * 2) {
+      column = after;
+      hang = display_width(line.substr(0, after));
+    }
+  }
+  std::vector<std::string> out;
+  for (const auto& part : wrap(line.substr(column), std::max(10, width - hang)))
+    out.push_back((out.empty() ? std::string(line.substr(0, column))
+                               : std::string(static_cast<std::size_t>(hang), ' ')) +
+                  part);
+  return out;
+}
+
 std::string pad_right(std::string_view text, int width) {
   const int missing = std::max(0, width - display_width(text));
   return std::string(text) + std::string(static_cast<std::size_t>(missing), ' ');

@@ -27,6 +27,9 @@ std::string printable(std::string_view text);
 std::string cut(std::string_view text, int width);
 // Lines of at most `width` columns, broken at spaces and where the text has a line end.
 std::vector<std::string> wrap(std::string_view text, int width);
+// One line for a terminal of this width (0: as it is): what does not fit goes on below its last
+// column, as in "  --flag NAME    what it does", or a little to the right of its beginning.
+std::vector<std::string> fit(std::string_view line, int width);
 std::string pad_right(std::string_view text, int width);
 std::string pad_left(std::string_view text, int width);
 

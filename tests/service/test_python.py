@@ -158,7 +158,7 @@ def test_ctrl_c_in_wait_leaves_the_job_running(client):
         c = polysome.Client({client.url!r})
         job = c.submit("noop", tasks=1000, sleep_ms=1000)
         print(job.id, flush=True)
-        job.wait()
+        job.wait(progress=True)
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -168,7 +168,9 @@ def test_ctrl_c_in_wait_leaves_the_job_running(client):
         env={**clean_environment(), "PYTHONPATH": str(ROOT / "python")},
     )
     job = client.job(process.stdout.readline().strip())
-    until(lambda: job.status()["status"] == "running", "the job to run")
+    # What is shown is shown from within the wait.
+    while "noop" not in process.stderr.read(1) + process.stderr.readline(40):
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30 * PATIENCE)
     assert "the job goes on" in said and "KeyboardInterrupt" in said

@@ -234,6 +234,22 @@ void ExactSum<kWindow>::add_digits(int low, std::span<const std::int64_t> digits
 }
 
 template <int kWindow>
+void ExactSum<kWindow>::add_scaled(Int128 value, int position) {
+  const bool negative = value < 0;
+  const auto size = negative ? 0 - static_cast<Uint128>(value) : static_cast<Uint128>(value);
+  const int shift = position & 31;
+  // Up to 127 + 31 bits: five digits.
+  std::array<std::int64_t, 5> digits{};
+  const Uint128 rest = size >> (32 - shift);
+  digits[0] = static_cast<std::int64_t>(static_cast<std::uint64_t>(size) << shift & kDigitMask);
+  for (int i = 0; i < 4; ++i)
+    digits[i + 1] = static_cast<std::int64_t>(rest >> (32 * i) & kDigitMask);
+  if (negative)
+    for (auto& d : digits) d = -d;
+  add_digits(position >> 5, digits);
+}
+
+template <int kWindow>
 void ExactSum<kWindow>::merge(const ExactSum& other) {
   infinities_ |= other.infinities_;
   if (other.full_ == nullptr && other.base_ == kEmpty) return;

@@ -43,6 +43,7 @@ struct Magnitude {
 
 // Correctly rounded m / divisor (half to even; overflow is infinity). divisor > 0.
 __extension__ using Uint128 = unsigned __int128;
+__extension__ using Int128 = __int128;
 double divide(const Magnitude& m, Uint128 divisor);
 // n·a − b², exact. `a` and `b` as ExactSum::magnitude gives them.
 Magnitude scaled_minus_square(std::uint64_t n, const Magnitude& a, const Magnitude& b);
@@ -109,6 +110,10 @@ class ExactSum {
         x < 0 ? 0 - static_cast<std::uint64_t>(x) : static_cast<std::uint64_t>(x);
     add_wide(static_cast<Uint128>(size) * size, kOriginBits);
   }
+
+  // Adds value · 2^(position − kOriginBits): what was summed elsewhere as an integer. position ≥ 0,
+  // and the value's highest bit within the range of the digits.
+  void add_scaled(Int128 value, int position);
 
   void merge(const ExactSum& other);
 

@@ -1,0 +1,113 @@
+// Numbers groups by their keys' bytes, in the order they are first met: a hash table with open
+// addressing whose keys lie one behind another. Finding is in two steps, so that a caller with many
+// keys at hand can have the table's lines fetched ahead. Plain memory, one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace polysome {
+
+class GroupIndex {
+ public:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
+  static std::uint64_t hash(std::string_view key) {
+    // Two multiplications for the usual short key (after wyhash by Wang Yi).
+    constexpr std::uint64_t kA = 0xa0761d6478bd642f, kB = 0xe7037ed1a0b428db;
+    const char* p = key.data();
+    std::size_t n = key.size();
+    std::uint64_t seed = kA ^ n;
+    for (; n > 16; n -= 16, p += 16) seed = mix(load(p, 8) ^ kB, load(p + 8, 8) ^ seed);
+    std::uint64_t a = 0, b = 0;  // all bytes that are left, some twice
+    if (n >= 8) {
+      a = load(p, 8);
+      b = load(p + n - 8, 8);
+    } else if (n >= 4) {
+      a = load(p, 4);
+      b = load(p + n - 4, 4);
+    } else if (n > 0) {
+      a = std::uint64_t{static_cast<unsigned char>(p[0])} << 16 |
+          std::uint64_t{static_cast<unsigned char>(p[n / 2])} << 8 |
+          static_cast<unsigned char>(p[n - 1]);
+    }
+    return mix(a ^ kB, b ^ seed);
+  }
+
+  void prefetch(std::uint64_t hash) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+  }
+  // kNone when it is not there.
+  std::uint32_t find(std::string_view key, std::uint64_t hash) const {
+    if (slots_.empty()) return kNone;
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
+      const Slot& slot = slots_[i];
+      if (slot.group == kNone) return kNone;
+      if (slot.check == static_cast<std::uint32_t>(hash >> 32) && same(this->key(slot.group), key))
+        return slot.group;
+    }
+  }
+  // The number of a key that is not there.
+  std::uint32_t add(std::string_view key, std::uint64_t hash) {
+    const auto group = static_cast<std::uint32_t>(size());
+    keys_.append(key);
+    ends_.push_back(keys_.size());
+    if (slots_.size() < 2 * (size() + 1)) {
+      slots_.assign(slots_.empty() ? 64 : 2 * slots_.size(), Slot());
+      for (std::uint32_t g = 0; g <= group; ++g)
+        place(g, g == group ? hash : this->hash(this->key(g)));
+    } else {
+      place(group, hash);
+    }
+    return group;
+  }
+
+  std::size_t size() const { return ends_.size() - 1; }
+  std::string_view key(std::uint32_t group) const {
+    return std::string_view(keys_).substr(ends_[group], ends_[group + 1] - ends_[group]);
+  }
+  std::size_t bytes() const {
+    return keys_.capacity() + ends_.capacity() * sizeof(std::size_t) + slots_.size() * sizeof(Slot);
+  }
+
+ private:
+  struct Slot {
+    std::uint32_t group = kNone;
+    std::uint32_t check = 0;  // upper half of the hash
+  };
+
+  static bool same(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) return false;
+    if (a.size() < 8 || a.size() > 16) return a == b;
+    const std::size_t last = a.size() - 8;
+    return ((load(a.data(), 8) ^ load(b.data(), 8)) |
+            (load(a.data() + last, 8) ^ load(b.data() + last, 8))) == 0;
+  }
+  static std::uint64_t load(const char* p, std::size_t n) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, p, n);
+    return w;
+  }
+  static std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
+  void place(std::uint32_t group, std::uint64_t hash) {
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t i = hash & mask;
+    while (slots_[i].group != kNone) i = (i + 1) & mask;
+    slots_[i] = {group, static_cast<std::uint32_t>(hash >> 32)};
+  }
+
+  std::string keys_;
+  std::vector<std::size_t> ends_{0};  // key g: [ends_[g], ends_[g + 1])
+  std::vector<Slot> slots_;
+};
+
+}  // namespace polysome

@@ -1,0 +1,66 @@
+#include "kernels/row_source.h"
+
+#include <memory>
+#include <new>
+
+namespace polysome {
+namespace {
+
+struct Bound {
+  std::shared_ptr<RowSource> source;
+};
+
+void bind(duckdb_bind_info info) {
+  auto* session = static_cast<Session*>(duckdb_bind_get_extra_info(info));
+  duckdb_value parameter = duckdb_bind_get_parameter(info, 0);
+  const std::uint64_t handle = duckdb_get_uint64(parameter);
+  duckdb_destroy_value(&parameter);
+  auto source = std::static_pointer_cast<RowSource>(session->held(handle));
+  if (source == nullptr) {
+    duckdb_bind_set_error(info, "ps_rows is for Polysome's own plans");
+    return;
+  }
+  for (const auto& column : source->columns) {
+    duckdb_logical_type type = duckdb_create_logical_type(column.type);
+    duckdb_bind_add_result_column(info, column.name.c_str(), type);
+    duckdb_destroy_logical_type(&type);
+  }
+  duckdb_bind_set_bind_data(info, new Bound{std::move(source)},
+                            [](void* p) { delete static_cast<Bound*>(p); });
+}
+
+void start(duckdb_init_info info) { duckdb_init_set_max_threads(info, 1); }
+
+void fill(duckdb_function_info info, duckdb_data_chunk chunk) {
+  const auto* bound = static_cast<Bound*>(duckdb_function_get_bind_data(info));
+  try {
+    duckdb_data_chunk_set_size(chunk, bound->source->fill(chunk));
+  } catch (const std::bad_alloc&) {
+    static_cast<Session*>(duckdb_function_get_extra_info(info))
+        ->set_error(Error(Code::kOutOfMemory, "not enough memory to hand over rows"));
+    duckdb_function_set_error(info, "out of memory");
+  }
+}
+
+}  // namespace
+
+Status register_row_source(Session& session) {
+  auto& done = session.attachment("row_source");
+  if (done != nullptr) return {};
+  duckdb_table_function f = duckdb_create_table_function();
+  duckdb_table_function_set_name(f, "ps_rows");
+  duckdb_logical_type handle = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
+  duckdb_table_function_add_parameter(f, handle);
+  duckdb_destroy_logical_type(&handle);
+  duckdb_table_function_set_extra_info(f, &session, nullptr);
+  duckdb_table_function_set_bind(f, bind);
+  duckdb_table_function_set_init(f, start);
+  duckdb_table_function_set_function(f, fill);
+  const bool good = duckdb_register_table_function(session.connection(), f) == DuckDBSuccess;
+  duckdb_destroy_table_function(&f);
+  if (!good) return fail(Code::kInternal, "the table function ps_rows could not be registered");
+  done = std::make_shared<int>(1);
+  return {};
+}
+
+}  // namespace polysome

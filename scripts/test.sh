@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh [--long] [--only LAYER[,LAYER…]]
 #     --long   clang-tidy on every file, service tests at full size
-#     --only   of: setup release unit check service asan tsan
+#     --only   of: setup release unit check fuzz service asan tsan
 #   POLYSOME_BUDGET_SCALE   multiplies the time a layer may take (default 2: machines are shared)
 #   POLYSOME_TEST_DATA      folder of real data sets (default ../shared/data; absent: those tests skip)
 set -uo pipefail
@@ -80,6 +80,17 @@ setup_layer() { scripts/setup.sh --tests --no-build; }
 release_layer() { configure release && build release polysome polysome-worker unit_tests && scripts/setup.sh; }
 unit_layer() { unit release && (cd python && ../.venv/bin/python -m pytest -p no:cacheprovider -ra); }
 check_layer() { if [ "$long" = 1 ]; then scripts/check.sh --long; else scripts/check.sh; fi; }
+# Fifteen seconds of any bytes (--long: five minutes); what once failed stays in the corpus folder.
+fuzz_layer() {
+  local folder=build/fuzz seconds=15
+  [ "$long" = 1 ] && seconds=300
+  mkdir -p "$folder/text" "$folder/found"
+  clang++-19 -std=c++23 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+    $(pkg-config --cflags libhwy) -Isrc tests/fuzz/text_fuzz.cc src/data/row_cutter.cc \
+    src/data/row_scanner.cc src/kernels/text_marks.cc $(pkg-config --libs libhwy) -o "$folder/text_fuzz" || return 1
+  "$folder/text_fuzz" -max_total_time="$seconds" -max_len=600 -print_final_stats=1 \
+    -artifact_prefix="$folder/found/" "$folder/text" 2>&1 | grep -vE '^#[0-9]' | tail -n 40
+}
 service_layer() { POLYSOME_LONG=$long POLYSOME_BUILD=$PWD/build/release pytests tests/service; }
 asan_layer() {
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
@@ -103,6 +114,7 @@ layer setup 7 setup_layer || summary
 layer release 10 release_layer || summary
 layer unit 3 unit_layer
 layer check 5 check_layer
+layer fuzz 2 fuzz_layer
 layer service 10 service_layer
 layer asan 14 asan_layer
 layer tsan 8 tsan_layer

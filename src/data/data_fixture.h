@@ -90,6 +90,7 @@ class DataTest : public testing::Test {
     for (const auto& p : partitions) {
       POLYSOME_ASSIGN(const auto report, open_view(*session_, "v", source, {p}, {}));
       parts.push_back(rows("SELECT * FROM v"));  // an error may come from the wrong start
+      report->settle_now();
       ends.push_back(*report);
     }
     bool inside = false;

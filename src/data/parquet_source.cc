@@ -9,7 +9,7 @@
 
 #include "base/nearest.h"
 #include "data/file_map.h"
-#include "data/text_scan.h"
+#include "data/text_pieces.h"
 #include "data/text_source.h"
 
 namespace polysome {

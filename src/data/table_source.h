@@ -83,6 +83,12 @@ struct ScanReport {
   std::uint64_t bad_values = 0;  // turned into missing (on_bad_value "null")
   bool ends_inside_if_outside = false;
   bool ends_inside_if_inside = false;
+  // Fills in the two above; call after the scan, at its end or not. May be called again. Empty:
+  // they are what they should be.
+  std::function<void()> settle;
+  void settle_now() const {
+    if (settle) settle();
+  }
 };
 
 // Makes `view` readable in the session: SELECT … FROM view gives the rows of these partitions, in

@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
+#include <map>
 #include <optional>
+
+#include "data/row_cutter.h"
+#include "data/text_problems.h"
+#include "data/text_source.h"
+#include "kernels/number_text.h"
 
 namespace polysome {
 namespace {
 
-constexpr std::size_t kMaxErrors = 20;
-constexpr std::size_t kShownValue = 80;
 constexpr std::size_t kPauseBytes = 1'000'000;  // between looks at progress and cancel
 constexpr std::size_t kChunkCells =
     4'000'000;  // of one chunk: bounds the memory of very wide tables
@@ -19,101 +22,101 @@ constexpr std::size_t kChunkCells =
 // The state of one scan: where it is, which columns are wanted, what went wrong.
 class Scanner {
  public:
-  Scanner(std::shared_ptr<TextScan> scan, std::vector<std::size_t> wanted, Session* session)
-      : scan_(std::move(scan)), wanted_(std::move(wanted)), session_(session) {
-    *scan_->report = {0, 0, 0, scan_->report->ends_inside_if_outside,
-                      scan_->report->ends_inside_if_inside};
+  Scanner(std::shared_ptr<TextScan> scan, const std::vector<std::size_t>& wanted, Session* session)
+      : scan_(std::move(scan)), session_(session), problems_(scan_.get()) {
+    auto settle = std::move(scan_->report->settle);
+    *scan_->report = ScanReport();
+    scan_->report->settle = std::move(settle);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (wanted[i] >= scan_->columns.size()) continue;  // not a column: rows are only counted
+      const ScanColumn& column = scan_->columns[wanted[i]];
+      Target target;
+      target.place = i;
+      target.column = &column;
+      target.field = wanted[i];
+      target.plain = !column.missing.declared();
+      target.quick_double = target.plain && scan_->decimal == '.';
+      targets_.push_back(target);
+    }
+    n_vectors_ = wanted.size();
   }
 
-  // Fills the chunk; sets a function error and returns false when the scan failed.
+  // Fills the chunk; sets a session error and returns false when the scan failed.
   bool fill(duckdb_data_chunk chunk);
 
  private:
   struct Target {
+    std::size_t place = 0;  // vector of the chunk
+    const ScanColumn* column = nullptr;
+    std::size_t field = 0;   // column of the scan
+    std::size_t wanted = 0;  // place among the cutter's wanted fields
+    bool plain = false;      // no texts are declared to be missing
+    bool quick_double = false;
     duckdb_vector vector = nullptr;
     void* data = nullptr;
     std::uint64_t* validity = nullptr;
   };
 
   bool open_piece();
-  bool read_delimited(std::size_t row);
-  bool read_json_line(std::size_t row);
+  void close_piece();
+  bool read_row(std::size_t row);
+  void read_json_line(std::size_t row);
   void set_missing(Target& target, std::size_t row);
-  void store(Target& target, std::size_t row, const ScanColumn& column, std::string_view text,
-             bool in_map);
-  void store_json(Target& target, std::size_t row, const ScanColumn& column, const Json& value);
+  void read_field(Target& target, std::size_t row, const Field& field);
+  void store(Target& target, std::size_t row, std::string_view text, bool in_map);
+  void store_json(Target& target, std::size_t row, const Json& value);
   template <class T>
   void put(Target& target, std::size_t row, T value) {
     static_cast<T*>(target.data)[row] = value;
   }
   void put_text(Target& target, std::size_t row, std::string_view text, bool in_map);
-  void bad_value(Target& target, std::size_t row, const ScanColumn& column, std::string_view text);
-  void row_error(const std::string& what, std::string hint);
+  void bad_value(Target& target, std::size_t row, std::string_view text) {
+    set_missing(target, row);
+    problems_.bad_value(piece_, row_begin_, *target.column, text);
+  }
   bool pause();
   bool raise();
   void advance(std::size_t position);
 
   std::shared_ptr<TextScan> scan_;
-  std::vector<std::size_t> wanted_;  // column of each vector; past the end: not a column
   Session* session_;
+  TextProblems problems_;
   std::vector<Target> targets_;
+  std::size_t n_vectors_ = 0;
   std::size_t piece_ = 0;
-  std::optional<RowScanner> rows_;
+  std::optional<RowCutter> rows_;
+  RowCutter::Row row_;
+  const char* floor_ = nullptr;  // the file's first byte
   std::size_t row_begin_ = 0;
   std::size_t counted_ = 0;  // bytes of the current piece already in the report
   std::string buffer_;
-  std::vector<ErrorItem> errors_;
-  std::optional<Error> fatal_;
-  std::size_t line_counted_at_ = 0;  // line numbers are counted on from the last one asked for
-  std::uint64_t line_ = 1;
-  std::size_t line_piece_ = SIZE_MAX;
-
-  std::uint64_t line_of(std::size_t at);
 };
 
-std::string shown(std::string_view text) {
-  std::string out(text.substr(0, kShownValue));
-  if (text.size() > kShownValue) out += "…";
-  return out;
-}
-
-std::string_view kind_name(ValueType type) {
-  switch (type) {
-    case ValueType::kInt64: return "a whole number";
-    case ValueType::kDouble: return "a number";
-    case ValueType::kBool: return "true or false";
-    case ValueType::kDate: return "a date (YYYY-MM-DD)";
-    case ValueType::kTimestamp: return "a time (YYYY-MM-DD HH:MM:SS)";
-    case ValueType::kString: return "text in UTF-8";
-  }
-  return "a value";
-}
-
-std::uint64_t Scanner::line_of(std::size_t at) {
-  const auto text = scan_->pieces[piece_].file->text();
-  if (line_piece_ != piece_ || at < line_counted_at_) {
-    line_piece_ = piece_;
-    line_counted_at_ = 0;
-    line_ = scan_->pieces[piece_].first_line;
-  }
-  line_ += static_cast<std::uint64_t>(
-      std::count(text.begin() + static_cast<std::ptrdiff_t>(line_counted_at_),
-                 text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
-  line_counted_at_ = at;
-  return line_;
-}
-
 bool Scanner::open_piece() {
-  if (rows_) {
-    advance(scan_->pieces[piece_].limit);
-    ++piece_;
-    rows_.reset();
-  }
   if (piece_ >= scan_->pieces.size()) return false;
   const ScanPiece& piece = scan_->pieces[piece_];
+  const auto text = piece.file->text();
   counted_ = piece.begin;
-  rows_.emplace(piece.file->text(), piece.begin, scan_->shape);
+  floor_ = text.data();
+  std::vector<std::uint32_t> fields;
+  for (const auto& t : targets_) fields.push_back(scan_->ndjson ? 0 : piece.field_of(t.field));
+  std::vector<std::uint32_t> sorted = fields;
+  std::ranges::sort(sorted);
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  if (sorted.empty() && scan_->ndjson) sorted.push_back(0);
+  for (std::size_t i = 0; i < targets_.size(); ++i)
+    targets_[i].wanted =
+        static_cast<std::size_t>(std::ranges::lower_bound(sorted, fields[i]) - sorted.begin());
+  rows_.emplace(text, piece.begin, piece.limit, scan_->shape, scan_->expected_fields, sorted);
   return true;
+}
+
+void Scanner::close_piece() {
+  ScanPiece& piece = scan_->pieces[piece_];
+  piece.without_quotes = !rows_->met_quotes();
+  advance(piece.limit);
+  rows_.reset();
+  ++piece_;
 }
 
 void Scanner::advance(std::size_t position) {
@@ -132,58 +135,32 @@ void Scanner::set_missing(Target& target, std::size_t row) {
 }
 
 void Scanner::put_text(Target& target, std::size_t row, std::string_view text, bool in_map) {
+  auto& value = static_cast<duckdb_string_t*>(target.data)[row];
+  if (text.size() <= sizeof value.value.inlined.inlined) {
+    value = {};
+    value.value.inlined.length = static_cast<std::uint32_t>(text.size());
+    std::memcpy(value.value.inlined.inlined, text.data(), text.size());
+    return;
+  }
   // A long text that lies in the map is referred to, not copied: the map lives as long as the view.
-  if (!in_map || text.size() <= 12 || text.size() > UINT32_MAX) {
+  if (!in_map || text.size() > UINT32_MAX) {
     duckdb_vector_assign_string_element_len(target.vector, row, text.data(), text.size());
     return;
   }
-  auto& value = static_cast<duckdb_string_t*>(target.data)[row];
   value.value.pointer.length = static_cast<std::uint32_t>(text.size());
   std::memcpy(value.value.pointer.prefix, text.data(), 4);
   value.value.pointer.ptr = const_cast<char*>(text.data());
 }
 
-void Scanner::bad_value(Target& target, std::size_t row, const ScanColumn& column,
-                        std::string_view text) {
-  set_missing(target, row);
-  if (scan_->bad_is_missing) {
-    ++scan_->report->bad_values;
-    return;
-  }
-  if (errors_.size() >= kMaxErrors) return;
-  ErrorItem item;
-  item.file = scan_->pieces[piece_].label;
-  item.line = line_of(row_begin_);
-  item.column = column.name;
-  item.value = shown(text);
-  item.message = fmt::format("not {}", kind_name(column.type));
-  errors_.push_back(std::move(item));
-}
-
-void Scanner::row_error(const std::string& what, std::string hint) {
-  fatal_ = Error(Code::kUserData,
-                 fmt::format("{}, line {}: {}", scan_->pieces[piece_].label,
-                             with_thousands(line_of(row_begin_)), what),
-                 std::move(hint));
-  ErrorItem item;
-  item.file = scan_->pieces[piece_].label;
-  item.line = line_of(row_begin_);
-  item.message = what;
-  fatal_->errors.push_back(std::move(item));
-}
-
-void Scanner::store(Target& target, std::size_t row, const ScanColumn& column,
-                    std::string_view text, bool in_map) {
+void Scanner::store(Target& target, std::size_t row, std::string_view text, bool in_map) {
+  const ScanColumn& column = *target.column;
   if (column.type == ValueType::kString) {
-    if (column.missing.declared() ? column.missing.holds(text) : text.empty())
-      return set_missing(target, row);
-    if (!valid_utf8(text) || text.find('\0') != std::string_view::npos)
-      return bad_value(target, row, column, "bytes that are not UTF-8 or are NUL");
+    if (target.plain ? text.empty() : column.missing.holds(text)) return set_missing(target, row);
+    if (!valid_text(text)) return bad_value(target, row, "bytes that are not UTF-8 or are NUL");
     return put_text(target, row, text, in_map);
   }
   text = trim(text);
-  if (column.missing.declared() ? column.missing.holds(text) : text.empty())
-    return set_missing(target, row);
+  if (target.plain ? text.empty() : column.missing.holds(text)) return set_missing(target, row);
   switch (column.type) {
     case ValueType::kInt64:
       if (const auto v = parse_int64(text)) return put(target, row, *v);
@@ -202,92 +179,58 @@ void Scanner::store(Target& target, std::size_t row, const ScanColumn& column,
       break;
     case ValueType::kString: break;
   }
-  if (!column.missing.declared() && is_missing_number(text)) return set_missing(target, row);
-  bad_value(target, row, column, text);
+  if (target.plain && is_missing_number(text)) return set_missing(target, row);
+  bad_value(target, row, text);
 }
 
-void Scanner::store_json(Target& target, std::size_t row, const ScanColumn& column,
-                         const Json& value) {
+void Scanner::store_json(Target& target, std::size_t row, const Json& value) {
+  const ValueType type = target.column->type;
   if (value.is_null()) return set_missing(target, row);
-  if (value.is_string())
-    return store(target, row, column, value.get_ref<const std::string&>(), false);
-  if (column.type == ValueType::kDouble && value.is_number())
-    return put(target, row, value.get<double>());
-  if (column.type == ValueType::kBool && value.is_boolean())
-    return put(target, row, value.get<bool>());
-  if (column.type == ValueType::kInt64 && value.is_number_integer() &&
+  if (value.is_string()) return store(target, row, value.get_ref<const std::string&>(), false);
+  if (type == ValueType::kDouble && value.is_number()) return put(target, row, value.get<double>());
+  if (type == ValueType::kBool && value.is_boolean()) return put(target, row, value.get<bool>());
+  if (type == ValueType::kInt64 && value.is_number_integer() &&
       (!value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX))
     return put(target, row, value.get<std::int64_t>());
   const std::string text = dump(value);
-  if (column.type == ValueType::kString) return put_text(target, row, text, false);
-  bad_value(target, row, column, text);
+  if (type == ValueType::kString) return put_text(target, row, text, false);
+  bad_value(target, row, text);
 }
 
-bool Scanner::read_delimited(std::size_t row) {
-  if (!rows_->read_row()) {
-    row_error("a quoted field begins here and is never closed",
-              "close the quote, or double the quotes inside the field");
-    return false;
+void Scanner::read_field(Target& target, std::size_t row, const Field& field) {
+  // The usual forms of numbers; all else takes the long way.
+  if (target.column->type == ValueType::kDouble && target.quick_double) {
+    double v = 0;
+    if (quick_double(field.begin, field.end, floor_, &v)) return put(target, row, v);
+  } else if (target.column->type == ValueType::kInt64 && target.plain) {
+    std::int64_t v = 0;
+    if (quick_int64(field.begin, field.end, floor_, &v)) return put(target, row, v);
   }
-  const auto& fields = rows_->fields();
-  if (fields.size() != scan_->expected_fields) {
-    row_error(fmt::format("{} field{} where the header has {}", with_thousands(fields.size()),
-                          fields.size() == 1 ? "" : "s", with_thousands(scan_->expected_fields)),
-              "repair the row, or declare layout.delimiter or layout.comment if the file was read "
-              "wrongly");
-    return false;
-  }
-  const ScanPiece& piece = scan_->pieces[piece_];
-  for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const std::size_t c = wanted_[i];
-    if (c >= scan_->columns.size()) continue;
-    const Field& field = fields[piece.fields.empty() ? c : piece.fields[c]];
-    const auto text = field_text(field, scan_->shape.quote, &buffer_);
-    store(targets_[i], row, scan_->columns[c], text, text.data() != buffer_.data());
-  }
-  return true;
+  const auto text = field_text(field, scan_->shape.quote, &buffer_);
+  store(target, row, text, text.data() != buffer_.data());
 }
 
-bool Scanner::read_json_line(std::size_t row) {
-  // The row scanner with no delimiter and no quote gives whole lines.
-  rows_->read_row();
-  const Field& line = rows_->fields().front();
+void Scanner::read_json_line(std::size_t row) {
+  const Field line = rows_->field(row_, 0);
   const std::string_view text(line.begin, static_cast<std::size_t>(line.end - line.begin));
   const auto object = parse_json(text, {64, 1'000'000, SIZE_MAX});
-  if (!object || !object->is_object()) {
-    row_error(object ? std::string("not a JSON object") : object.error().message,
-              "NDJSON has one object a line");
-    return false;
-  }
-  for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const std::size_t c = wanted_[i];
-    if (c >= scan_->columns.size()) continue;
-    const auto it = object->find(scan_->columns[c].name);
+  if (!object || !object->is_object())
+    return problems_.row_error(piece_, row_begin_,
+                               object ? std::string("not a JSON object") : object.error().message,
+                               "NDJSON has one object a line");
+  for (auto& target : targets_) {
+    const auto it = object->find(target.column->name);
     if (it == object->end())
-      set_missing(targets_[i], row);
+      set_missing(target, row);
     else
-      store_json(targets_[i], row, scan_->columns[c], *it);
+      store_json(target, row, *it);
   }
-  return true;
 }
 
 bool Scanner::raise() {
-  if (!fatal_ && !errors_.empty()) {
-    const ErrorItem& first = errors_.front();
-    const std::string more = errors_.size() == 1 ? std::string()
-                             : errors_.size() < kMaxErrors
-                                 ? fmt::format(" (and {} more)", errors_.size() - 1)
-                                 : fmt::format(" (and at least {} more)", errors_.size() - 1);
-    fatal_ = Error(
-        Code::kUserData,
-        fmt::format("{}, line {}, column \"{}\": \"{}\" is {}{}", first.file,
-                    with_thousands(*first.line), first.column, first.value, first.message, more),
-        "repair the values, declare the column's type (layout.types), or count such values as "
-        "missing: on_bad_value \"null\"");
-    fatal_->errors = errors_;
-  }
-  if (!fatal_) return true;
-  session_->set_error(*fatal_);
+  const auto error = problems_.error();
+  if (!error) return true;
+  session_->set_error(*error);
   return false;
 }
 
@@ -298,32 +241,47 @@ bool Scanner::pause() {
   if (scan_->options.cancelled == nullptr ||
       !scan_->options.cancelled->load(std::memory_order_relaxed))
     return true;
-  fatal_ = Error(Code::kCancelled, "cancelled");
+  problems_.cancelled();
   return false;
 }
 
+// Reads the next row into row `row` of the chunk. False: there is none, or it cannot be read.
+bool Scanner::read_row(std::size_t row) {
+  for (;;) {
+    if (!rows_ && !open_piece()) return false;
+    const auto next = rows_->next(&row_);
+    row_begin_ = rows_->row_begin();
+    if (next == RowCutter::Next::kRow) break;
+    if (next != RowCutter::Next::kEnd) {
+      problems_.unreadable_row(piece_, row_begin_, next);
+      return false;
+    }
+    close_piece();
+  }
+  if (scan_->ndjson) {
+    read_json_line(row);
+  } else if (row_.fields != scan_->expected_fields) {
+    problems_.wrong_fields(piece_, row_begin_, row_.fields);
+  } else {
+    for (auto& target : targets_) read_field(target, row, rows_->field(row_, target.wanted));
+  }
+  return !problems_.enough();
+}
+
 bool Scanner::fill(duckdb_data_chunk chunk) {
-  targets_.resize(wanted_.size());
-  for (std::size_t i = 0; i < wanted_.size(); ++i) {
-    targets_[i].vector = duckdb_data_chunk_get_vector(chunk, i);
-    targets_[i].data = duckdb_vector_get_data(targets_[i].vector);
-    targets_[i].validity = nullptr;
+  for (auto& target : targets_) {
+    target.vector = duckdb_data_chunk_get_vector(chunk, target.place);
+    target.data = duckdb_vector_get_data(target.vector);
+    target.validity = nullptr;
   }
   const std::size_t most = std::clamp<std::size_t>(
-      kChunkCells / std::max<std::size_t>(1, wanted_.size()), 16, duckdb_vector_size());
+      kChunkCells / std::max<std::size_t>(1, n_vectors_), 16, duckdb_vector_size());
   std::size_t row = 0;
-  if (!rows_) open_piece();
-  while (row < most && rows_) {
-    row_begin_ = rows_->next_row();
-    if (row_begin_ >= scan_->pieces[piece_].limit) {
-      open_piece();
-      continue;
-    }
-    const bool good = scan_->ndjson ? read_json_line(row) : read_delimited(row);
-    if (!good || errors_.size() >= kMaxErrors) return raise();
+  while (row < most && read_row(row)) {
     ++row;
     if (row_begin_ >= counted_ + kPauseBytes && !pause()) return raise();
   }
+  if (problems_.enough()) return raise();
   scan_->report->rows += row;
   if (!pause()) return raise();
   if (row == 0 && !raise()) return false;
@@ -376,9 +334,9 @@ void start(duckdb_init_info info) {
   for (idx_t i = 0; i < duckdb_init_get_column_count(info); ++i)
     wanted.push_back(duckdb_init_get_column_index(info, i));
   duckdb_init_set_max_threads(info, 1);
-  duckdb_init_set_init_data(
-      info, new Started{std::make_unique<Scanner>(bound->scan, std::move(wanted), session)},
-      [](void* p) { delete static_cast<Started*>(p); });
+  duckdb_init_set_init_data(info,
+                            new Started{std::make_unique<Scanner>(bound->scan, wanted, session)},
+                            [](void* p) { delete static_cast<Started*>(p); });
 }
 
 void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
@@ -398,23 +356,6 @@ void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
 
 }  // namespace
 
-std::string file_label(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
-
-std::string shown_name(const SourceFile& file) {
-  return file.shown_as.empty() ? file_label(file.path) : file.shown_as;
-}
-
-std::string with_thousands(std::uint64_t n) {
-  std::string digits = std::to_string(n);
-  for (std::size_t i = digits.size(); i > 3;) {
-    i -= 3;
-    digits.insert(i, ",");
-  }
-  return digits;
-}
-
 Status register_text_scan(Session& session) {
   auto& done = session.attachment("text_scan");
   if (done != nullptr) return {};
@@ -433,6 +374,27 @@ Status register_text_scan(Session& session) {
   if (!good) return fail(Code::kInternal, "the text reader could not be registered");
   done = std::make_shared<int>(1);
   return {};
+}
+
+Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::string& view,
+                                                   const TableSource& source,
+                                                   const std::vector<Partition>& partitions,
+                                                   const ScanOptions& options) {
+  POLYSOME_TRY(register_text_scan(session));
+  POLYSOME_ASSIGN(auto scan, make_text_scan(source, partitions, options));
+  // With the report lives the scan: its borders may be asked for when the view is another.
+  std::shared_ptr<ScanReport> report(scan, scan->report.get());
+  // A view of the same name lets go of the files of the one before.
+  auto& open = session.attachment("open_views");
+  if (open == nullptr) open = std::make_shared<std::map<std::string, std::uint64_t>>();
+  auto& handles = *std::static_pointer_cast<std::map<std::string, std::uint64_t>>(open);
+  const std::uint64_t handle = session.hold(std::move(scan));
+  POLYSOME_TRY(session.run(
+      fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
+                  sql_identifier(view), handle)));
+  if (const auto it = handles.find(view); it != handles.end()) session.release(it->second);
+  handles[view] = handle;
+  return report;
 }
 
 }  // namespace polysome

@@ -11,7 +11,8 @@
 #include "base/nearest.h"
 #include "data/decompress.h"
 #include "data/file_map.h"
-#include "data/text_scan.h"
+#include "data/text_pieces.h"
+#include "data/text_sniff.h"
 #include "data/type_guess.h"
 
 namespace polysome {
@@ -22,88 +23,6 @@ constexpr std::size_t kHeadBytes = 1'000'000;
 constexpr std::size_t kMostHeadBytes = 256'000'000;  // of one very long header line
 constexpr std::size_t kSpotBytes = 256'000;
 constexpr std::size_t kSpots = 15;
-constexpr std::size_t kSniffRows = 100;
-
-bool starts_with_bom(std::string_view text) { return text.starts_with("\xef\xbb\xbf"); }
-
-// Behind the leading lines that begin with `comment`; *last: where the last of them begins.
-std::size_t skip_preamble(std::string_view text, std::size_t at, char comment,
-                          std::size_t* last = nullptr) {
-  while (at < text.size() && comment != '\0' && text[at] == comment) {
-    if (last != nullptr) *last = at;
-    const auto end = text.find('\n', at);
-    if (end == std::string_view::npos) return text.size();
-    at = end + 1;
-  }
-  return at;
-}
-
-// Fields of the first rows under one delimiter.
-std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, TextShape shape,
-                                      bool whole) {
-  RowScanner rows(text, at, shape);
-  std::vector<std::size_t> counts;
-  while (counts.size() < kSniffRows && rows.next_row() < text.size()) {
-    const bool good = rows.read_row();
-    const auto& last = rows.fields().back();
-    const bool cut_off = last.end == text.data() + text.size() && !whole;
-    if (cut_off && !counts.empty()) break;
-    counts.push_back(rows.fields().size());
-    if (!good) break;
-  }
-  return counts;
-}
-
-char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote,
-                     bool whole) {
-  const std::array<char, 4> order = format == "tsv" ? std::array<char, 4>{'\t', ',', ';', '|'}
-                                                    : std::array<char, 4>{',', '\t', ';', '|'};
-  char best = order[0];
-  double best_score = 0;
-  for (const char d : order) {
-    const auto counts = field_counts(text, at, {d, quote, '\0'}, whole);
-    if (counts.empty()) continue;
-    std::map<std::size_t, std::size_t> seen;
-    // The header may be one field short (row names); the rows decide.
-    for (std::size_t i = counts.size() > 1 ? 1 : 0; i < counts.size(); ++i) ++seen[counts[i]];
-    const auto common = std::ranges::max_element(seen, {}, [](const auto& e) { return e.second; });
-    if (common->first < 2) continue;
-    const double rows = static_cast<double>(counts.size() > 1 ? counts.size() - 1 : 1);
-    const double agree = static_cast<double>(common->second) / rows;
-    // Agreement decides; among equals more fields, among those the format's own first.
-    const double score =
-        agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
-    if (score > best_score * (best_score > 0 && d != order[0] ? 1.0000001 : 1)) {
-      best_score = score;
-      best = d;
-    }
-  }
-  return best;
-}
-
-// Lines of # on top are comments, unless the last one is as wide as the rows: then it is the header
-// ("#CHROM"), and # means nothing further on. Returns where the header begins.
-std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format,
-                          bool fresh, TextShape* shape) {
-  std::size_t last = at;
-  const std::size_t behind = skip_preamble(sample.text, at, '#', &last);
-  if (fresh)
-    shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
-  const auto rows = field_counts(sample.text, behind, *shape, sample.whole);
-  const auto header = field_counts(sample.text, last, *shape, sample.whole);
-  // "# on Monday, of course" may be as wide by chance; "# a,b" alone is what numpy writes.
-  const bool like_header =
-      last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
-  const bool is_header =
-      like_header && !header.empty() && (rows.empty() || (rows[0] > 1 && header[0] == rows[0]));
-  if (is_header) {
-    if (fresh && rows.empty())
-      shape->delimiter = sniff_delimiter(sample.text, last, format, shape->quote, sample.whole);
-    return last;
-  }
-  shape->comment = '#';
-  return behind;
-}
 
 bool is_number(std::string_view text) { return parse_double(trim(text)).has_value(); }
 
@@ -490,83 +409,6 @@ Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t
     }
   }
   return out;
-}
-
-Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::string& view,
-                                                   const TableSource& source,
-                                                   const std::vector<Partition>& partitions,
-                                                   const ScanOptions& options) {
-  POLYSOME_TRY(register_text_scan(session));
-  auto scan = std::make_shared<TextScan>();
-  scan->ndjson = source.format == "ndjson";
-  scan->shape = scan->ndjson ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
-  scan->decimal = letter(source.dialect, "decimal", '.');
-  scan->expected_fields = source.dialect.value("fields", source.columns.size());
-  const Json null_values =
-      source.dialect.contains("null_values") ? source.dialect["null_values"] : Json();
-  for (const auto& c : source.columns)
-    scan->columns.push_back({c.name, value_type_from_name(c.type).value_or(ValueType::kString),
-                             MissingTexts(null_values, c.name)});
-  scan->bad_is_missing = source.on_bad_value == "null";
-  scan->options = options;
-  scan->report = std::make_shared<ScanReport>();
-  std::map<std::uint32_t, std::shared_ptr<const FileMap>> maps;
-  constexpr EndStates given{false, true};  // nothing read yet: as started
-  EndStates states = given;
-  std::uint32_t file_before = 0;
-  std::uint64_t end_before = 0;  // pieces of one file that adjoin hand their state on
-  for (const auto& p : partitions) {
-    if (p.file >= source.files.size())
-      return fail(Code::kInternal, "a partition of a file that is not there");
-    const SourceFile& file = source.files[p.file];
-    auto& mapped = maps[p.file];
-    if (mapped == nullptr) {
-      POLYSOME_ASSIGN(mapped, FileMap::open(file.path));
-      if (mapped->text().size() != file.bytes || mapped->mtime_ns() != file.mtime_ns)
-        return fail(Code::kIo,
-                    fmt::format("{} was changed while the job ran ({} bytes at its start, {} now)",
-                                file.path, with_thousands(file.bytes),
-                                with_thousands(mapped->text().size())),
-                    "submit the job again");
-    }
-    const auto text = mapped->text();
-    const std::size_t to = p.offset + p.length;
-    ScanPiece piece{mapped,      file.path,        p.offset,       to,
-                    file.fields, shown_name(file), file.first_line};
-    if (p.offset <= file.data_offset)
-      states = {false, false};  // a file's begin is known
-    else if (p.file != file_before || p.offset != end_before)
-      states = given;
-    file_before = p.file;
-    end_before = to;
-    if (p.offset > file.data_offset)
-      piece.begin = row_start_at_or_after(
-          text, p.offset,
-          options.start_inside_quotes ? states.inside_if_inside : states.inside_if_outside,
-          scan->shape);
-    scan->pieces.push_back(std::move(piece));
-    if (scan->ndjson) continue;
-    // What each start of the first piece comes to at this one's end.
-    const EndStates here = end_states(text, p.offset, to, scan->shape);
-    const auto next = [&](bool inside) {
-      return inside ? here.inside_if_inside : here.inside_if_outside;
-    };
-    states = {next(states.inside_if_outside), next(states.inside_if_inside)};
-  }
-  scan->report->ends_inside_if_outside = states.inside_if_outside;
-  scan->report->ends_inside_if_inside = states.inside_if_inside;
-  auto report = scan->report;
-  // A view of the same name lets go of the files of the one before.
-  auto& open = session.attachment("open_views");
-  if (open == nullptr) open = std::make_shared<std::map<std::string, std::uint64_t>>();
-  auto& handles = *std::static_pointer_cast<std::map<std::string, std::uint64_t>>(open);
-  const std::uint64_t handle = session.hold(std::move(scan));
-  POLYSOME_TRY(session.run(
-      fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
-                  sql_identifier(view), handle)));
-  if (const auto it = handles.find(view); it != handles.end()) session.release(it->second);
-  handles[view] = handle;
-  return report;
 }
 
 }  // namespace polysome

@@ -1,5 +1,10 @@
 #include "data/type_guess.h"
 
+#include <array>
+#include <cstring>
+
+#include "kernels/number_text.h"
+
 namespace polysome {
 namespace {
 
@@ -9,9 +14,34 @@ bool leading_zero(std::string_view text) {
   return text.size() > 1 && text.front() == '0' && text[1] >= '0' && text[1] <= '9';
 }
 
+enum class Usual : std::uint8_t { kOther, kWhole, kDouble };
+
+// The usual forms of numbers, told quickly.
+Usual usual_number(std::string_view text) {
+  constexpr std::size_t kMost = number_text::kMostLetters;
+  if (text.empty() || text.size() > kMost || leading_zero(text)) return Usual::kOther;
+  std::array<char, 2 * kMost> room{};
+  char* const begin = room.data() + kMost;
+  std::memcpy(begin, text.data(), text.size());
+  std::int64_t whole = 0;
+  if (quick_int64(begin, begin + text.size(), room.data(), &whole)) return Usual::kWhole;
+  double number = 0;
+  return quick_double(begin, begin + text.size(), room.data(), &number) ? Usual::kDouble
+                                                                        : Usual::kOther;
+}
+
 }  // namespace
 
 void TypeGuess::see(std::string_view raw, char decimal, const MissingTexts& missing) {
+  if (decimal == '.' && !missing.declared()) {
+    const Usual usual = usual_number(raw);
+    if (usual != Usual::kOther) {
+      any_ = true;
+      text_missing_ = bool_ = date_ = timestamp_ = false;
+      int64_ = int64_ && usual == Usual::kWhole;
+      return;
+    }
+  }
   const auto text = trim(raw);
   if (missing.declared() ? missing.holds(text) || missing.holds(raw) : is_missing_number(text))
     return;

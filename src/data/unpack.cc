@@ -12,8 +12,9 @@
 #include "data/file_map.h"
 #include "data/row_scanner.h"
 #include "data/table_source.h"
-#include "data/text_scan.h"
+#include "data/text_pieces.h"
 #include "data/text_source.h"
+#include "kernels/text_marks.h"
 
 namespace polysome {
 namespace {
@@ -62,6 +63,11 @@ class PartWriter {
   }
 
   Status write(std::string_view block) {
+    // Without a quote in sight every line feed ends a row: no need to look at each letter.
+    const bool outside = state_ != State::kQuoted && state_ != State::kComment;
+    if (outside && shape_.comment == '\0' && !block.empty() &&
+        (shape_.quote == '\0' || block.find(shape_.quote) == std::string_view::npos))
+      return write_without_quotes(block);
     std::size_t begin = 0;
     for (std::size_t i = 0; i < block.size(); ++i) {
       const char c = block[i];
@@ -90,6 +96,27 @@ class PartWriter {
 
  private:
   enum class State { kFieldStart, kPlain, kQuoted, kQuoteInQuoted, kComment };
+
+  Status write_without_quotes(std::string_view block) {
+    std::string_view rest = block;
+    while (!rest.empty()) {
+      const std::uint64_t missing = part_bytes_ > size_ ? part_bytes_ - size_ : 1;
+      const std::size_t newline = missing > rest.size()
+                                      ? std::string_view::npos
+                                      : rest.find('\n', static_cast<std::size_t>(missing) - 1);
+      const std::string_view here =
+          rest.substr(0, newline == std::string_view::npos ? newline : newline + 1);
+      POLYSOME_TRY(put(here));
+      line_ += count_newlines(here);
+      rest.remove_prefix(here.size());
+      if (newline == std::string_view::npos) break;
+      POLYSOME_TRY(close());
+      part_line_ = line_;
+    }
+    row_start_ = block.back() == '\n';
+    state_ = row_start_ || block.back() == shape_.delimiter ? State::kFieldStart : State::kPlain;
+    return {};
+  }
 
   // True behind a line feed that ends a row.
   bool step(char c) {

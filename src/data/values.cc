@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 namespace polysome {
@@ -184,6 +185,21 @@ bool valid_utf8(std::string_view text) {
       return false;
     p += n + 1;
   }
+  return true;
+}
+
+bool valid_text(std::string_view text) {
+  // Most texts are ASCII: eight letters at a time.
+  constexpr std::uint64_t kOnes = 0x0101010101010101, kTops = 0x8080808080808080;
+  std::size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, text.data() + i, sizeof w);
+    if (((w | (w - kOnes)) & kTops) != 0) break;
+  }
+  for (; i < text.size(); ++i)
+    if (static_cast<signed char>(text[i]) <= 0)
+      return valid_utf8(text) && text.find('\0') == std::string_view::npos;
   return true;
 }
 

@@ -43,5 +43,6 @@ std::optional<bool> parse_bool(std::string_view text);               // true, fa
 std::optional<std::int32_t> parse_date(std::string_view text);       // YYYY-MM-DD: days since 1970
 std::optional<std::int64_t> parse_timestamp(std::string_view text);  // microseconds since 1970, UTC
 bool valid_utf8(std::string_view text);
+bool valid_text(std::string_view text);  // UTF-8 without NUL bytes
 
 }  // namespace polysome

@@ -1,0 +1,89 @@
+#include "data/text_sniff.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace polysome {
+namespace {
+
+// Fields of the first rows under one delimiter.
+std::vector<std::size_t> field_counts(std::string_view text, std::size_t at, TextShape shape,
+                                      bool whole) {
+  RowScanner rows(text, at, shape);
+  std::vector<std::size_t> counts;
+  while (counts.size() < kSniffRows && rows.next_row() < text.size()) {
+    const bool good = rows.read_row();
+    const auto& last = rows.fields().back();
+    const bool cut_off = last.end == text.data() + text.size() && !whole;
+    if (cut_off && !counts.empty()) break;
+    counts.push_back(rows.fields().size());
+    if (!good) break;
+  }
+  return counts;
+}
+
+}  // namespace
+
+bool starts_with_bom(std::string_view text) { return text.starts_with("\xef\xbb\xbf"); }
+
+std::size_t skip_preamble(std::string_view text, std::size_t at, char comment, std::size_t* last) {
+  while (at < text.size() && comment != '\0' && text[at] == comment) {
+    if (last != nullptr) *last = at;
+    const auto end = text.find('\n', at);
+    if (end == std::string_view::npos) return text.size();
+    at = end + 1;
+  }
+  return at;
+}
+
+char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote,
+                     bool whole) {
+  const std::array<char, 4> order = format == "tsv" ? std::array<char, 4>{'\t', ',', ';', '|'}
+                                                    : std::array<char, 4>{',', '\t', ';', '|'};
+  char best = order[0];
+  double best_score = 0;
+  for (const char d : order) {
+    const auto counts = field_counts(text, at, {d, quote, '\0'}, whole);
+    if (counts.empty()) continue;
+    std::map<std::size_t, std::size_t> seen;
+    // The header may be one field short (row names); the rows decide.
+    for (std::size_t i = counts.size() > 1 ? 1 : 0; i < counts.size(); ++i) ++seen[counts[i]];
+    const auto common = std::ranges::max_element(seen, {}, [](const auto& e) { return e.second; });
+    if (common->first < 2) continue;
+    const double rows = static_cast<double>(counts.size() > 1 ? counts.size() - 1 : 1);
+    const double agree = static_cast<double>(common->second) / rows;
+    // Agreement decides; among equals more fields, among those the format's own first.
+    const double score =
+        agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
+    if (score > best_score * (best_score > 0 && d != order[0] ? 1.0000001 : 1)) {
+      best_score = score;
+      best = d;
+    }
+  }
+  return best;
+}
+
+std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format,
+                          bool fresh, TextShape* shape) {
+  std::size_t last = at;
+  const std::size_t behind = skip_preamble(sample.text, at, '#', &last);
+  if (fresh)
+    shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
+  const auto rows = field_counts(sample.text, behind, *shape, sample.whole);
+  const auto header = field_counts(sample.text, last, *shape, sample.whole);
+  // "# on Monday, of course" may be as wide by chance; "# a,b" alone is what numpy writes.
+  const bool like_header =
+      last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
+  const bool is_header =
+      like_header && !header.empty() && (rows.empty() || (rows[0] > 1 && header[0] == rows[0]));
+  if (is_header) {
+    if (fresh && rows.empty())
+      shape->delimiter = sniff_delimiter(sample.text, last, format, shape->quote, sample.whole);
+    return last;
+  }
+  shape->comment = '#';
+  return behind;
+}
+
+}  // namespace polysome

@@ -11,7 +11,7 @@
 namespace polysome::cli {
 namespace {
 
-constexpr std::uint64_t kPageRows = 1000;
+constexpr std::uint64_t kPageRows = 100'000;  // a page ends sooner when it has 8 MB
 
 bool is_number_text(const Json& value) {
   // How JSON carries what it has no numbers for.

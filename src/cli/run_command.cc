@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/files.h"
@@ -96,6 +97,18 @@ Result<Prepared> prepare(const Context& context, const Options& o) {
   return out;
 }
 
+// The table as its preview has it, when that is all of it: then no process has to open the result.
+std::optional<Json> whole_preview(const Json& result) {
+  const Json& table = list_of(result, "tables").front();
+  const Json& rows = list_of(table, "preview");
+  const Json& columns = list_of(table, "columns");
+  if (rows.size() != whole_of(table, "n_rows") || columns.size() != whole_of(table, "n_columns"))
+    return std::nullopt;
+  for (const auto& row : rows)
+    if (row.size() != columns.size()) return std::nullopt;
+  return Json{{"columns", columns}, {"rows", rows}, {"n_rows", rows.size()}};
+}
+
 NextPage pages_of(const RunOutcome& outcome) {
   auto offset = std::make_shared<std::uint64_t>(0);
   return [&outcome, offset](std::uint64_t limit) -> Result<Json> {
@@ -113,8 +126,14 @@ Status print_result(const Context& context, const Output& output, const RunOutco
     output.record(result, summary_fields(result), "value");
     return {};
   }
+  const auto whole = whole_preview(result);
   if (output.for_people()) {
-    POLYSOME_ASSIGN(const Json page, outcome.page(0, kShownRows));
+    Json page;
+    if (whole) {
+      page = *whole;
+    } else {
+      POLYSOME_ASSIGN(page, outcome.page(0, kShownRows));
+    }
     POLYSOME_ASSIGN(const auto lines,
                     preview_lines(page, output.layout(),
                                   fmt::format("--out {}.csv writes all",
@@ -123,8 +142,9 @@ Status print_result(const Context& context, const Output& output, const RunOutco
     output.lines(lines);
     return {};
   }
-  return write_rows(pages_of(outcome),
-                    output.format() == Format::kNdjson ? Format::kNdjson : Format::kCsv,
+  const NextPage next =
+      whole ? NextPage([&](std::uint64_t) -> Result<Json> { return *whole; }) : pages_of(outcome);
+  return write_rows(next, output.format() == Format::kNdjson ? Format::kNdjson : Format::kCsv,
                     std::nullopt);
 }
 

@@ -10,13 +10,24 @@ namespace {
 
 constexpr std::uint32_t kMostBuckets = 64;
 
+// [name, type, kind, sql]; without the last two where they follow from the others: there may be
+// tens of thousands, and every task reads them.
 Json column_json(const AggregateColumn& c) {
-  return {{"name", c.name}, {"kind", static_cast<int>(c.kind)}, {"type", c.type}, {"sql", c.sql}};
+  Json out = Json::array({c.name, c.type});
+  const AggregateColumn plain = aggregate_column({c.name, c.type, {}});
+  if (plain.kind == c.kind && plain.sql == c.sql) return out;
+  out.push_back(static_cast<int>(c.kind));
+  out.push_back(c.sql);
+  return out;
 }
 
 AggregateColumn column_from(const Json& j) {
-  return {j.at("name").get<std::string>(), static_cast<ValueKind>(j.at("kind").get<int>()),
-          j.at("type").get<std::string>(), j.at("sql").get<std::string>()};
+  AggregateColumn out =
+      aggregate_column({j.at(0).get<std::string>(), j.at(1).get<std::string>(), {}});
+  if (j.size() == 2) return out;
+  out.kind = static_cast<ValueKind>(j.at(2).get<int>());
+  out.sql = j.at(3).get<std::string>();
+  return out;
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 namespace polysome {
 namespace {
 
+constexpr const char* kNames = "ps_names";
+
 std::string state_table(ValueKind kind) { return fmt::format("ps_state_{}", short_name(kind)); }
 std::string value_table(ValueKind kind) { return fmt::format("ps_value_{}", short_name(kind)); }
 std::string joined_table(ValueKind kind) { return fmt::format("ps_all_{}", short_name(kind)); }
@@ -129,18 +131,28 @@ Status make_tables(TaskEnv& env, const AggregateDetails& details, ValueKind kind
                                     state_table(kind), value_table(kind), on));
 }
 
-// col, name and type of each chosen column, as a SQL table.
-std::string names_sql(const AggregateDetails& details) {
-  std::string places, names, types;
-  for (std::size_t i = 0; i < details.columns.size(); ++i) {
-    const auto& c = details.columns[i];
-    const char* comma = i > 0 ? ", " : "";
-    places += fmt::format("{}{}", comma, i);
-    names += comma + sql_text(c.name.empty() ? "*" : c.name);
-    types += comma + sql_text(c.type);
-  }
-  return fmt::format("(SELECT unnest([{}]) AS col, unnest([{}]) AS name, unnest([{}]) AS type)",
-                     places, names, types);
+// Makes the temporary table kNames: col, name and type of each chosen column.
+Status make_names(TaskEnv& env, const AggregateDetails& details) {
+  auto rows = std::make_shared<RowSource>();
+  rows->columns = {
+      {"col", DUCKDB_TYPE_INTEGER}, {"name", DUCKDB_TYPE_VARCHAR}, {"type", DUCKDB_TYPE_VARCHAR}};
+  rows->fill = [&details, next = std::size_t{0}](duckdb_data_chunk chunk) mutable {
+    const auto put = [&](idx_t column, std::size_t row, std::string_view text) {
+      duckdb_vector_assign_string_element_len(duckdb_data_chunk_get_vector(chunk, column), row,
+                                              text.data(), text.size());
+    };
+    auto* places =
+        static_cast<std::int32_t*>(duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 0)));
+    std::size_t row = 0;
+    for (; row < duckdb_vector_size() && next < details.columns.size(); ++row, ++next) {
+      const auto& c = details.columns[next];
+      places[row] = static_cast<std::int32_t>(next);
+      put(1, row, c.name.empty() ? "*" : c.name);
+      put(2, row, c.type);
+    }
+    return row;
+  };
+  return env.temp_rows(kNames, std::move(rows));
 }
 
 std::string label_of(const AggregateDetails& details, const Statistic& s) {
@@ -179,8 +191,7 @@ std::string per_column_sql(const AggregateDetails& details, const std::string& i
                     sql_identifier(label_of(details, s)));
   }
   if (describe) out += ", top, freq";
-  return fmt::format("{} FROM {} names LEFT JOIN ({}) USING (col) ORDER BY col", out,
-                     names_sql(details), rows);
+  return fmt::format("{} FROM {} names LEFT JOIN ({}) USING (col) ORDER BY col", out, kNames, rows);
 }
 
 // One row per group for the columns of a kind, ordered by key: k0…, c<column>_<statistic>.
@@ -285,6 +296,7 @@ Status aggregate_result_body(TaskEnv& env) {
   const ScanTotals totals = scan_totals(in.scans);
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
   const bool groups = details.shape == AggregateDetails::Shape::kPerGroup;
+  if (!groups) POLYSOME_TRY(make_names(env, details));
   std::string select;
   if (groups && env.spec.split > 1) {
     POLYSOME_ASSIGN(select, per_group_in_slices(env, details, in));

@@ -5,8 +5,11 @@
 #include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <unordered_map>
 
 #include "operations/aggregate_plan.h"
+#include "operations/text_states.h"
 
 namespace polysome {
 namespace {
@@ -178,23 +181,88 @@ Status scan(TaskEnv& env, const AggregateDetails& details, int passes) {
   return {};
 }
 
-}  // namespace
+// What the direct way through text (text_states.h) is to do; nothing when these columns or keys need
+// SQL.
+std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDetails& details,
+                                          const TextScan& scan) {
+  std::unordered_map<std::string_view, std::uint32_t> places;
+  places.reserve(scan.columns.size());
+  for (std::uint32_t i = 0; i < scan.columns.size(); ++i) places.emplace(scan.columns[i].name, i);
+  TextStatesPlan out;
+  for (const auto& c : details.columns) {
+    const auto it = places.find(c.name);
+    if (it == places.end() || !is_number(c.kind)) return std::nullopt;
+    const bool whole = scan.columns[it->second].type == ValueType::kInt64;
+    if (whole != (c.kind == ValueKind::kInteger)) return std::nullopt;
+    out.values.push_back(it->second);
+  }
+  for (const auto& c : details.keys) {
+    const auto it = places.find(c.name);
+    if (it == places.end()) return std::nullopt;
+    const ValueType type = scan.columns[it->second].type;
+    if (type != ValueType::kInt64 && type != ValueType::kString) return std::nullopt;
+    out.keys.push_back(it->second);
+  }
+  out.squares = details.second_moments();
+  out.extremes = details.has("min") || details.has("max");
+  out.memory = env.context.memory / 2;
+  return out;
+}
 
-Status aggregate_scan_body(TaskEnv& env) {
-  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+// False: it has to be done in SQL.
+Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
+  // Work that is cut in pieces for want of memory spills, too.
+  if (details.counts_values() || !details.where.empty() || env.spec.split > 1) return false;
+  POLYSOME_ASSIGN(const auto text, env.open_text());
+  if (text == nullptr) return false;
+  const auto plan = direct_plan(env, details, *text);
+  if (!plan) return false;
+  const auto states = make_text_states(text, *plan);
+  const auto done = states->read();
+  if (!done || *done) env.note_scan(text);
+  if (!done) return std::unexpected(done.error());
+  if (!*done) return false;
+  std::vector<std::uint32_t> places(details.columns.size());
+  for (std::uint32_t i = 0; i < places.size(); ++i) places[i] = i;
+  for (const auto kind : details.kinds()) {
+    const auto a = accumulators(details, kind);
+    const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
+    POLYSOME_TRY(env.write_rows(states->states(type, a.moments, places),
+                                a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*",
+                                state_role(kind)));
+  }
+  env.output.result.rows = states->rows();
+  return true;
+}
+
+Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {
   const auto kinds = details.kinds();
   const int passes = static_cast<int>(kinds.size()) * (details.counts_values() ? 2 : 1);
-  if (const Status done = scan(env, details, passes); !done) {
-    if (env.dispute(done.error())) return {};
-    return done;
-  }
-  env.finish_scan();
+  POLYSOME_TRY(scan(env, details, passes));
   POLYSOME_ASSIGN(const std::int64_t rows,
                   env.session().integer(fmt::format(
                       "SELECT coalesce(sum(rows), 0)::BIGINT FROM {} WHERE col = {}",
                       read_parquet_sql(std::vector{env.path_of(state_role(kinds.front()))}),
                       details.of_kind(kinds.front()).front())));
   env.output.result.rows = static_cast<std::uint64_t>(rows);
+  return {};
+}
+
+}  // namespace
+
+Status aggregate_scan_body(TaskEnv& env) {
+  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  auto direct = scan_directly(env, details);
+  Status done;
+  if (!direct)
+    done = std::unexpected(direct.error());
+  else if (!*direct)
+    done = scan_by_sql(env, details);
+  if (!done) {
+    if (env.dispute(done.error())) return {};
+    return done;
+  }
+  env.finish_scan();
   return {};
 }
 

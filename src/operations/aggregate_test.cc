@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -232,6 +233,42 @@ TEST_F(AggregateTest, ManyPartitionsAreCombinedInATree) {
   EXPECT_EQ(dump(driver.rows(run(parameters, source))), whole);
   EXPECT_EQ(driver.stages[2].name, "combine.1");
   EXPECT_EQ(driver.stages[2].tasks, 3U);
+}
+
+// Text is aggregated without a table in between unless rows are chosen by SQL: both ways are one.
+TEST_F(AggregateTest, StraightFromTextIsWhatSqlSays) {
+  const std::string source = data.csv(folder / "study.csv");
+  Json parameters = {{"columns", {"expression", "reads"}},
+                     {"operation", {"mean", "std", "var", "sum", "count", "missing"}}};
+  for (const Json& keys : {Json(), Json("batch"), Json("reads"), Json::array({"sample", "batch"}),
+                           Json::array({"reads", "sample"})})
+    for (const bool extremes : {false, true}) {
+      Json p = parameters;
+      if (!keys.is_null()) p["group_by"] = keys;
+      if (extremes) p["operation"] = {"min", "max", "mean"};
+      Json by_sql = p;
+      by_sql["where"] = "true";
+      const std::string expected = dump(driver.rows(run(by_sql, source)));
+      for (const int parts : kCuts) {
+        driver.description.spec.partition_size = size_for(source, parts);
+        EXPECT_EQ(dump(driver.rows(run(p, source))), expected) << dump(p) << parts;
+      }
+    }
+}
+
+TEST_F(AggregateTest, BadValuesStraightFromTextAreToldAsSqlTellsThem) {
+  const std::string source = folder / "bad.csv";
+  std::ofstream(source) << "gene,x\na,1\nb,2\n\"c\",3\na,oops\n\"\",5\n";
+  Json p = {{"column", "x"}, {"operation", "mean"}, {"group_by", "gene"}};
+  Json by_sql = p;
+  by_sql["where"] = "true";
+  // Said to be numbers, as a sample of a larger file would have it.
+  driver.layout = {{"types", {{"x", "double"}}}};
+  const Error direct = refused(p, source), sql = refused(by_sql, source);
+  EXPECT_EQ(direct.message, sql.message);
+  EXPECT_THAT(direct.message, testing::HasSubstr("bad.csv, line 5, column \"x\": \"oops\""));
+  driver.description.spec.on_bad_value = "null";
+  EXPECT_EQ(dump(driver.rows(run(p, source))), dump(driver.rows(run(by_sql, source))));
 }
 
 TEST_F(AggregateTest, EveryFormatGivesTheSameAnswer) {

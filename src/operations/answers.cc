@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t kPageRows = 100;
 constexpr std::size_t kPageBytes = 8'000'000;
+constexpr std::size_t kMostInFrame = 400'000;  // of cells; names and punctuation come on top
 constexpr std::uint64_t kListedPartitions = 100;
 
 Result<std::unique_ptr<Session>> open_session(const TaskContext& context,
@@ -111,10 +112,15 @@ Result<Json> result_page(const Json& request, const TaskContext& context) {
     before += in_file;
   }
   const std::uint64_t end = offset + rows.size();
-  return Json{{"columns", columns_json(columns, columns.size())},
-              {"n_rows", before},
-              {"next_offset", end < before && !rows.empty() ? Json(end) : Json()},
-              {"rows", std::move(rows)}};
+  const Json page = {{"columns", columns_json(columns, columns.size())},
+                     {"n_rows", before},
+                     {"next_offset", end < before && !rows.empty() ? Json(end) : Json()},
+                     {"rows", std::move(rows)}};
+  // What does not fit a frame goes by way of a file, where the caller names one.
+  const auto target = request.value("path", std::string());
+  if (target.empty() || used < kMostInFrame) return page;
+  POLYSOME_TRY(write_file(target, dump(page), false));
+  return Json{{"path", target}};
 }
 
 Result<Json> result_file(const Json& request, const TaskContext& context) {

@@ -47,15 +47,23 @@ Result<std::uint32_t> TaskEnv::body_number(const char* key) const {
   return it->get<std::uint32_t>();
 }
 
-Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t index) {
+Result<TaskEnv::OwnPartition> TaskEnv::own_partition(int passes, std::size_t index) {
   const auto& input = plan().inputs.at(index);
-  POLYSOME_ASSIGN(auto partitions, input.partition(spec.job_folder, spec.task.index));
-  for (const auto& p : partitions) {
-    output.result.bytes_in += p.bytes;
+  OwnPartition out;
+  POLYSOME_ASSIGN(out.pieces, input.partition(spec.job_folder, spec.task.index));
+  for (const auto& p : out.pieces) {
+    out.bytes += p.bytes;
     if (input.has_borders() && p.offset > 0) unconfirmed_start_ = !spec.start_inside_quotes;
   }
-  POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, std::move(partitions),
-                                         scan_options(0, passes, output.result.bytes_in)));
+  out.options = scan_options(0, passes, output.result.bytes_in + out.bytes);
+  return out;
+}
+
+Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t index) {
+  POLYSOME_ASSIGN(auto own, own_partition(passes, index));
+  POLYSOME_ASSIGN(auto report, open_view(session(), view, plan().inputs.at(index).source,
+                                         std::move(own.pieces), own.options));
+  output.result.bytes_in += own.bytes;
   views_.push_back(view);
   reports_.push_back(std::move(report));
   return {};
@@ -82,6 +90,7 @@ Status TaskEnv::each_piece(const std::string& view, int passes,
   // Also with pieces: what the whole ends with is told before anything is read, as a dispute needs.
   POLYSOME_TRY(open_partition(view, passes));
   if (spec.split <= 1) return read(0);
+  reports_.back()->settle_now();
   const auto& input = plan().inputs.front();
   POLYSOME_ASSIGN(const auto whole, input.partition(spec.job_folder, spec.task.index));
   if (whole.empty()) return read(0);
@@ -93,11 +102,35 @@ Status TaskEnv::each_piece(const std::string& view, int passes,
     ScanOptions options = scan_options(before, passes, pieces[i].bytes);
     options.start_inside_quotes = inside;
     POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, {pieces[i]}, options));
+    report->settle_now();
     inside = inside ? report->ends_inside_if_inside : report->ends_inside_if_outside;
     piece_reports_.push_back(std::move(report));
     POLYSOME_TRY(read(i));
     before += pieces[i].bytes;
   }
+  return {};
+}
+
+Result<std::shared_ptr<TextScan>> TaskEnv::open_text(std::size_t index) {
+  const auto& source = plan().inputs.at(index).source;
+  if (source.format != "csv" && source.format != "tsv") return std::shared_ptr<TextScan>();
+  POLYSOME_ASSIGN(const auto own, own_partition(1, index));
+  return make_text_scan(source, own.pieces, own.options);
+}
+
+void TaskEnv::note_scan(const std::shared_ptr<TextScan>& scan) {
+  for (const auto& piece : scan->pieces) output.result.bytes_in += piece.limit - piece.offset;
+  reports_.emplace_back(scan, scan->report.get());  // the borders may still be asked of the scan
+}
+
+Status TaskEnv::write_rows(std::shared_ptr<RowSource> rows, const std::string& select,
+                           const std::string& role) {
+  POLYSOME_TRY(register_row_source(session()));
+  const std::uint64_t handle = session().hold(std::move(rows));
+  const auto written = write_parquet(
+      fmt::format("SELECT {} FROM ps_rows({}::UBIGINT) AS rows", select, handle), role);
+  session().release(handle);
+  if (!written) return std::unexpected(written.error());
   return {};
 }
 
@@ -141,6 +174,7 @@ void TaskEnv::finish_scan() {
   auto& result = output.result;
   std::uint64_t bad = 0;
   for (const auto& r : reports_) {
+    r->settle_now();
     bad += r->bad_values;
     result.ends_inside_if_outside = r->ends_inside_if_outside;
     result.ends_inside_if_inside = r->ends_inside_if_inside;
@@ -162,6 +196,14 @@ Status TaskEnv::temp_table(const std::string& name, const std::string& select) {
   temp_tables_.push_back(name);
   return session().run(
       fmt::format("CREATE OR REPLACE TEMP TABLE {} AS {}", sql_identifier(name), select));
+}
+
+Status TaskEnv::temp_rows(const std::string& name, std::shared_ptr<RowSource> rows) {
+  POLYSOME_TRY(register_row_source(session()));
+  const std::uint64_t handle = session().hold(std::move(rows));
+  const Status made = temp_table(name, fmt::format("SELECT * FROM ps_rows({}::UBIGINT)", handle));
+  session().release(handle);
+  return made;
 }
 
 Status TaskEnv::drop_table(const std::string& name) {

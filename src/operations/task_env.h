@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "data/text_pieces.h"
+#include "kernels/row_source.h"
 #include "kernels/session.h"
 #include "operations/task_runner.h"
 #include "plan/job_description.h"
@@ -43,6 +45,13 @@ class TaskEnv {
   // open on each piece in turn, numbered from 0; borders join up as those of one scan.
   Status each_piece(const std::string& view, int passes,
                     const std::function<Status(std::size_t piece)>& read);
+  // The same partition, for reading it without SQL: null when it is no delimited text. Whoever has
+  // read it calls note_scan, if its rows are to count.
+  Result<std::shared_ptr<TextScan>> open_text(std::size_t index = 0);
+  void note_scan(const std::shared_ptr<TextScan>& scan);
+  // Rows that our own code makes, to a Parquet file of this attempt; `select` reads them FROM rows.
+  Status write_rows(std::shared_ptr<RowSource> rows, const std::string& select,
+                    const std::string& role);
   // Makes a view of the whole of input `i`, named as said.
   Status open_whole(const std::string& view, std::size_t input);
   // Takes over borders and counts of the scans after the queries over their views; call once.
@@ -53,6 +62,8 @@ class TaskEnv {
 
   // CREATE TEMP TABLE name AS select; dropped at the end of the task.
   Status temp_table(const std::string& name, const std::string& select);
+  // The same of rows that our own code makes.
+  Status temp_rows(const std::string& name, std::shared_ptr<RowSource> rows);
   Status drop_table(const std::string& name);
   // COPY (select) TO a Parquet file of this attempt, and notes it. Returns its rows.
   Result<std::uint64_t> write_parquet(const std::string& select, const std::string& role);
@@ -67,6 +78,12 @@ class TaskEnv {
  private:
   Result<std::uint64_t> copy_parquet(const std::string& select, const std::string& path);
   ScanOptions scan_options(std::uint64_t bytes_before, int passes, std::uint64_t bytes);
+  struct OwnPartition {
+    std::vector<Partition> pieces;
+    ScanOptions options;
+    std::uint64_t bytes = 0;
+  };
+  Result<OwnPartition> own_partition(int passes, std::size_t index);
 
   std::shared_ptr<const PlanDocument> plan_;
   Session* session_;

@@ -1,0 +1,115 @@
+// Groups and the partial states of their values while text is read, and those states as rows for
+// SQL. State s = group · values + value. Keys are bytes: of one text key the text itself, else of
+// each key a byte that tells whether it is there, then eight bytes of a number, or the size of a
+// text and the text. One scan's; its thread.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "data/values.h"
+#include "kernels/group_index.h"
+#include "kernels/quick_moments.h"
+#include "kernels/row_source.h"
+
+namespace polysome {
+
+inline constexpr std::string_view kNoKey{"\0", 1};  // a missing text: no valid text holds NUL
+
+struct StateShape {
+  std::vector<ValueType> keys;    // int64 or string
+  std::vector<ValueType> values;  // int64 or double
+  bool extremes = false;
+  std::uint64_t memory = 0;  // most bytes; 0: no limit
+
+  bool plain_key() const { return keys.size() == 1 && keys[0] == ValueType::kString; }
+};
+
+template <bool kSquares>
+class StateTable {
+ public:
+  explicit StateTable(StateShape shape) : shape_(std::move(shape)) {}
+
+  const GroupIndex& groups() const { return groups_; }
+  std::uint32_t add_group(std::string_view key, std::uint64_t hash);
+  // The groups and states need more memory than the shape allows.
+  bool too_large() const { return too_large_; }
+
+  void prefetch(std::uint32_t group) const {
+    __builtin_prefetch(quick_.data() + group * shape_.values.size(), 1);
+  }
+  void count_rows(std::uint32_t group, std::uint64_t rows) { rows_[group] += rows; }
+  // To be called for every so many rows read: no more than kMostPending / 2 at once.
+  void end_rows(std::uint64_t rows) {
+    since_pour_ += rows;
+    if (since_pour_ > QuickMoments<kSquares>::kMostPending / 2) pour_all();
+  }
+
+  // The short way only: false when it is not for this value.
+  bool add_quickly(std::size_t state, double x) { return quick_[state].add(x); }
+  void add(std::size_t state, double x) {
+    if (!quick_[state].add(x)) [[unlikely]]
+      poured(state).add(x);
+    if (shape_.extremes) {
+      Extremes<double>& e = doubles_[state];
+      x += 0.0;  // one zero
+      e.low = x < e.low ? x : e.low;
+      e.high = x > e.high ? x : e.high;
+    }
+  }
+  void add(std::size_t state, std::int64_t x) {
+    if (!quick_[state].add(x)) [[unlikely]]
+      poured(state).add(x);
+    if (shape_.extremes) {
+      Extremes<std::int64_t>& e = wholes_[state];
+      e.low = x < e.low ? x : e.low;
+      e.high = x > e.high ? x : e.high;
+    }
+  }
+
+  // Columns k0…, col (the place in `places` of each value), rows, n, m (with `moments`), s (of
+  // whole numbers), lo, hi; rows of the values of type `type`. Takes the states out of the table,
+  // which must outlive it.
+  std::shared_ptr<RowSource> states(ValueType type, bool moments,
+                                    std::vector<std::uint32_t> places);
+
+ private:
+  template <class T>
+  struct Extremes {
+    T low = std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity()
+                                                 : std::numeric_limits<T>::max();
+    T high = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                                  : std::numeric_limits<T>::lowest();
+  };
+  struct Answer {
+    ValueType type;
+    bool moments;
+    std::vector<std::size_t> chosen;  // values
+    std::vector<std::uint32_t> places;
+    std::size_t next = 0;
+  };
+
+  Moments& poured(std::size_t state);
+  void pour_all();
+  Moments take(std::size_t state, bool whole);
+  std::size_t fill(duckdb_data_chunk chunk, Answer* answer);
+  void fill_keys(duckdb_data_chunk chunk, std::size_t row, std::uint32_t group) const;
+
+  StateShape shape_;
+  GroupIndex groups_;
+  std::vector<std::uint64_t> rows_;  // of each group
+  std::vector<QuickMoments<kSquares>> quick_;
+  std::vector<Extremes<double>> doubles_;
+  std::vector<Extremes<std::int64_t>> wholes_;
+  std::vector<std::unique_ptr<Moments>> poured_;
+  std::uint64_t since_pour_ = 0;  // rows
+  bool too_large_ = false;
+};
+
+extern template class StateTable<false>;
+extern template class StateTable<true>;
+
+}  // namespace polysome

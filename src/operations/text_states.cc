@@ -1,0 +1,429 @@
+#include "operations/text_states.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <optional>
+#include <utility>
+
+#include "data/row_cutter.h"
+#include "data/text_problems.h"
+#include "kernels/number_batch.h"
+#include "kernels/number_text.h"
+#include "operations/state_table.h"
+
+namespace polysome {
+namespace {
+
+constexpr std::size_t kPauseBytes = 1'000'000;  // between looks at progress and cancel
+constexpr std::size_t kLeastBatch = 8;          // neighbours that are worth reading side by side
+constexpr std::size_t kBatch = 64;              // rows whose groups are looked up together
+void append_raw(std::string* out, const void* bytes, std::size_t n) {
+  out->append(static_cast<const char*>(bytes), n);
+}
+
+StateShape shape_of(const TextScan& scan, const TextStatesPlan& plan) {
+  StateShape out;
+  for (const auto c : plan.keys) out.keys.push_back(scan.columns[c].type);
+  for (const auto c : plan.values) out.values.push_back(scan.columns[c].type);
+  out.extremes = plan.extremes;
+  out.memory = plan.memory;
+  return out;
+}
+
+template <bool kSquares>
+class States final : public TextStates {
+ public:
+  States(std::shared_ptr<TextScan> scan, const TextStatesPlan& plan)
+      : scan_(std::move(scan)),
+        plan_(plan),
+        problems_(scan_.get()),
+        table_(shape_of(*scan_, plan)) {
+    for (const auto c : plan_.keys) keys_.push_back(column(c));
+    for (const auto c : plan_.values) values_.push_back(column(c));
+    // One text is its own key; else keys are packed one after another.
+    plain_key_ = keys_.size() == 1 && keys_[0].column->type == ValueType::kString;
+    fields_.resize(kBatch * values_.size());
+    if (keys_.empty()) table_.add_group({}, 0);
+  }
+
+  Result<bool> read() override;
+  std::uint64_t rows() const override { return scan_->report->rows; }
+  std::shared_ptr<RowSource> states(ValueType type, bool moments,
+                                    const std::vector<std::uint32_t>& places) override {
+    return table_.states(type, moments, places);
+  }
+
+ private:
+  struct Column {
+    const ScanColumn* column = nullptr;
+    std::size_t index = 0;
+    std::size_t wanted = 0;  // place among the cutter's wanted fields
+    bool plain = false;      // no texts are declared to be missing
+    bool quick_double = false;
+    bool quick = false;  // the usual forms of its numbers may be read the short way
+  };
+  struct Pending {
+    std::size_t row_begin = 0;
+    std::uint64_t hash = 0;
+    const char* key = nullptr;  // in the file, or null: packed_[at, at + size)
+    std::size_t at = 0, size = 0;
+  };
+  struct Run {
+    std::size_t first = 0, size = 0;  // values
+    bool batched = false;
+    std::size_t mark = 0;  // of the separator before the first
+  };
+  Column column(std::uint32_t index) const {
+    Column out;
+    out.column = &scan_->columns[index];
+    out.index = index;
+    out.plain = !out.column->missing.declared();
+    out.quick_double = out.plain && out.column->type == ValueType::kDouble && scan_->decimal == '.';
+    out.quick = out.plain && (out.column->type == ValueType::kInt64 || scan_->decimal == '.');
+    return out;
+  }
+
+  void open_piece(std::size_t piece);
+  bool read_piece();
+  bool pause(std::size_t position);
+  void find_runs();
+  void add_row(const RowCutter::Row& row);
+  void add_run(const RowCutter::Row& row, const Run& run);
+  void note_row(const RowCutter::Row& row);
+  void pack_keys(const RowCutter::Row& row, Pending* pending);
+  void pack_text(const Column& key, std::string_view text);
+  std::uint32_t group_of(const Pending& pending);
+  void flush();
+  void add_value(std::size_t state, const Column& value, const Field& field);
+  bool read_whole(const Column& c, const Field& field, std::int64_t* out);
+  bool read_double(const Column& c, const Field& field, double* out);
+  std::optional<std::string_view> present(const Column& c, const Field& field);
+  std::shared_ptr<TextScan> scan_;
+  TextStatesPlan plan_;
+  TextProblems problems_;
+  std::vector<Column> keys_, values_;
+  std::vector<Run> runs_;  // of the values, for rows without groups
+  bool plain_key_ = false;
+
+  std::optional<RowCutter> cutter_;
+  std::size_t piece_ = 0;
+  const char* floor_ = nullptr;
+  std::size_t row_begin_ = 0;  // of the row whose values are being added
+  std::size_t counted_ = 0;
+  std::string buffer_;
+
+  std::array<Pending, kBatch> pending_;
+  std::size_t n_pending_ = 0;
+  std::vector<Field> fields_;  // of the pending rows, value by value
+  std::string packed_;
+
+  StateTable<kSquares> table_;
+};
+
+template <bool kSquares>
+void States<kSquares>::open_piece(std::size_t piece) {
+  piece_ = piece;
+  const ScanPiece& p = scan_->pieces[piece];
+  std::vector<std::uint32_t> wanted;
+  for (auto* list : {&keys_, &values_})
+    for (const auto& c : *list) wanted.push_back(p.field_of(c.index));
+  std::ranges::sort(wanted);
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  for (auto* list : {&keys_, &values_})
+    for (auto& c : *list)
+      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(wanted, p.field_of(c.index)) -
+                                          wanted.begin());
+  floor_ = p.file->text().data();
+  counted_ = p.begin;
+  cutter_.emplace(p.file->text(), p.begin, p.limit, scan_->shape, scan_->expected_fields, wanted);
+  find_runs();
+}
+
+template <bool kSquares>
+bool States<kSquares>::pause(std::size_t position) {
+  scan_->report->bytes += position - counted_;
+  counted_ = position;
+  if (scan_->options.progress) scan_->options.progress(scan_->report->bytes);
+  if (scan_->options.cancelled == nullptr ||
+      !scan_->options.cancelled->load(std::memory_order_relaxed))
+    return true;
+  problems_.cancelled();
+  return false;
+}
+
+template <bool kSquares>
+Result<bool> States<kSquares>::read() {
+  for (std::size_t p = 0; p < scan_->pieces.size(); ++p) {
+    open_piece(p);
+    if (!read_piece()) break;
+    ScanPiece& piece = scan_->pieces[p];
+    piece.without_quotes = !cutter_->met_quotes();
+    if (piece.limit > counted_ && !pause(piece.limit)) break;
+  }
+  if (const auto error = problems_.error()) return fail(*error);
+  return !table_.too_large();
+}
+
+template <bool kSquares>
+bool States<kSquares>::read_piece() {
+  RowCutter::Row row;
+  std::uint64_t rows = 0;
+  for (;;) {
+    const auto next = cutter_->next(&row);
+    if (next != RowCutter::Next::kRow) {
+      flush();
+      if (next != RowCutter::Next::kEnd)
+        problems_.unreadable_row(piece_, cutter_->row_begin(), next);
+      break;
+    }
+    const std::size_t begin = cutter_->row_begin();
+    if (row.fields != scan_->expected_fields) {
+      flush();
+      problems_.wrong_fields(piece_, begin, row.fields);
+      break;
+    }
+    ++rows;
+    if (keys_.empty()) {
+      row_begin_ = begin;
+      add_row(row);
+      table_.end_rows(1);
+    } else {
+      note_row(row);
+      if (n_pending_ == kBatch) flush();
+    }
+    if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
+    if (problems_.enough() || table_.too_large()) break;
+  }
+  if (keys_.empty()) table_.count_rows(0, rows);
+  scan_->report->rows += rows;
+  return !problems_.enough() && !table_.too_large();
+}
+
+// Values whose fields are neighbours are read side by side.
+template <bool kSquares>
+void States<kSquares>::find_runs() {
+  runs_.clear();
+  const ScanPiece& piece = scan_->pieces[piece_];
+  const auto batched = [&](std::size_t v) {
+    return cutter_->dense() && !plan_.extremes && values_[v].quick_double &&
+           piece.field_of(values_[v].index) > 0;
+  };
+  for (std::size_t v = 0; v < values_.size();) {
+    Run run;
+    run.first = v;
+    const std::uint32_t field = piece.field_of(values_[v].index);
+    while (v < values_.size() && batched(v) &&
+           piece.field_of(values_[v].index) == field + (v - run.first))
+      ++v;
+    run.size = v - run.first;
+    run.batched = run.size >= kLeastBatch;
+    if (run.batched) {
+      run.mark = field - 1;
+    } else {
+      v = std::max(v, run.first + 1);
+      run.size = v - run.first;
+    }
+    runs_.push_back(run);
+  }
+}
+
+// All values of a row, without groups.
+template <bool kSquares>
+void States<kSquares>::add_row(const RowCutter::Row& row) {
+  const bool room = row.begin - floor_ >= 8;  // before the first field that ends in this row
+  for (const Run& run : runs_) {
+    if (run.batched && room)
+      add_run(row, run);
+    else
+      for (std::size_t v = run.first; v < run.first + run.size; ++v)
+        add_value(v, values_[v], cutter_->field(row, values_[v].wanted));
+  }
+}
+
+template <bool kSquares>
+void States<kSquares>::add_run(const RowCutter::Row& row, const Run& run) {
+  std::array<double, kNumberBatch> numbers;
+  for (std::size_t done = 0; done < run.size; done += kNumberBatch) {
+    const std::size_t n = std::min(kNumberBatch, run.size - done);
+    const std::size_t first = run.first + done;
+    const std::uint64_t taken =
+        convert_fields(row.base, row.marks + run.mark + done, n, numbers.data());
+    std::uint64_t left = ~taken & (~std::uint64_t{0} >> (64 - n));
+    for (std::size_t i = 0; i < n; ++i)
+      if ((taken >> i & 1) != 0 && !table_.add_quickly(first + i, numbers[i]))
+        left |= std::uint64_t{1} << i;
+    for (; left != 0; left &= left - 1) {
+      const std::size_t v = first + static_cast<std::size_t>(std::countr_zero(left));
+      add_value(v, values_[v], cutter_->field(row, values_[v].wanted));
+    }
+  }
+}
+
+// --- groups ---
+
+template <bool kSquares>
+void States<kSquares>::note_row(const RowCutter::Row& row) {
+  Pending& pending = pending_[n_pending_];
+  pending.row_begin = row_begin_ = cutter_->row_begin();
+  pack_keys(row, &pending);
+  pending.hash = GroupIndex::hash(pending.key != nullptr
+                                      ? std::string_view(pending.key, pending.size)
+                                      : std::string_view(packed_).substr(pending.at, pending.size));
+  table_.groups().prefetch(pending.hash);
+  Field* const fields = fields_.data() + n_pending_ * values_.size();
+  for (std::size_t v = 0; v < values_.size(); ++v)
+    fields[v] = cutter_->field(row, values_[v].wanted);
+  ++n_pending_;
+}
+
+template <bool kSquares>
+void States<kSquares>::pack_keys(const RowCutter::Row& row, Pending* pending) {
+  pending->key = nullptr;
+  pending->at = packed_.size();
+  if (plain_key_) {
+    const Column& key = keys_[0];
+    const Field field = cutter_->field(row, key.wanted);
+    const auto text = field_text(field, scan_->shape.quote, &buffer_);
+    const bool missing = key.plain ? text.empty() : key.column->missing.holds(text);
+    if (missing) {
+      packed_ += kNoKey;
+    } else if (text == kNoKey) {
+      pack_text(key, text);
+    } else if (text.data() == buffer_.data()) {
+      packed_ += text;
+    } else {
+      pending->key = text.data();
+      pending->size = text.size();
+      return;
+    }
+  } else {
+    for (const auto& key : keys_) {
+      const Field field = cutter_->field(row, key.wanted);
+      if (key.column->type == ValueType::kInt64) {
+        std::int64_t v = 0;
+        const bool there = read_whole(key, field, &v);
+        packed_ += static_cast<char>(there);
+        if (there) append_raw(&packed_, &v, sizeof v);
+      } else {
+        const auto text = field_text(field, scan_->shape.quote, &buffer_);
+        const bool missing = key.plain ? text.empty() : key.column->missing.holds(text);
+        if (missing)
+          packed_ += '\0';
+        else
+          pack_text(key, text);
+      }
+    }
+  }
+  pending->size = packed_.size() - pending->at;
+}
+
+// A text that is not missing, checked; one that is no text counts as missing.
+template <bool kSquares>
+void States<kSquares>::pack_text(const Column& key, std::string_view text) {
+  const bool valid = valid_text(text);
+  if (!valid)
+    problems_.bad_value(piece_, row_begin_, *key.column, "bytes that are not UTF-8 or are NUL");
+  packed_ += static_cast<char>(valid);
+  if (!valid) return;
+  const std::uint64_t size = text.size();
+  append_raw(&packed_, &size, sizeof size);
+  packed_ += text;
+}
+
+template <bool kSquares>
+std::uint32_t States<kSquares>::group_of(const Pending& pending) {
+  std::string_view key = pending.key != nullptr
+                             ? std::string_view(pending.key, pending.size)
+                             : std::string_view(packed_).substr(pending.at, pending.size);
+  std::uint64_t hash = pending.hash;
+  std::uint32_t group = table_.groups().find(key, hash);
+  if (group != GroupIndex::kNone) return group;
+  // A text is looked at when it is met first.
+  if (plain_key_ && key != kNoKey && !valid_text(key)) {
+    problems_.bad_value(piece_, pending.row_begin, *keys_[0].column,
+                        "bytes that are not UTF-8 or are NUL");
+    key = kNoKey;
+    hash = GroupIndex::hash(key);
+    group = table_.groups().find(key, hash);
+    if (group != GroupIndex::kNone) return group;
+  }
+  return table_.add_group(key, hash);
+}
+
+template <bool kSquares>
+void States<kSquares>::flush() {
+  std::array<std::uint32_t, kBatch> group{};
+  for (std::size_t i = 0; i < n_pending_; ++i) {
+    group[i] = group_of(pending_[i]);
+    table_.prefetch(group[i]);
+  }
+  for (std::size_t i = 0; i < n_pending_; ++i) {
+    table_.count_rows(group[i], 1);
+    row_begin_ = pending_[i].row_begin;
+    for (std::size_t v = 0; v < values_.size(); ++v)
+      add_value(group[i] * values_.size() + v, values_[v], fields_[i * values_.size() + v]);
+  }
+  table_.end_rows(n_pending_);
+  n_pending_ = 0;
+  packed_.clear();
+}
+
+// --- values ---
+
+// The field's text, or nothing when it is missing.
+template <bool kSquares>
+std::optional<std::string_view> States<kSquares>::present(const Column& c, const Field& field) {
+  const auto text = trim(field_text(field, scan_->shape.quote, &buffer_));
+  if (c.plain ? is_missing_number(text) : c.column->missing.holds(text)) return std::nullopt;
+  return text;
+}
+
+template <bool kSquares>
+bool States<kSquares>::read_whole(const Column& c, const Field& field, std::int64_t* out) {
+  if (c.quick && quick_int64(field.begin, field.end, floor_, out)) return true;
+  const auto text = present(c, field);
+  if (!text) return false;
+  if (const auto v = parse_int64(*text)) {
+    *out = *v;
+    return true;
+  }
+  problems_.bad_value(piece_, row_begin_, *c.column, *text);
+  return false;
+}
+
+template <bool kSquares>
+bool States<kSquares>::read_double(const Column& c, const Field& field, double* out) {
+  const auto text = present(c, field);
+  if (!text) return false;
+  if (const auto v = parse_double(*text, scan_->decimal)) {
+    *out = *v;
+    return true;
+  }
+  problems_.bad_value(piece_, row_begin_, *c.column, *text);
+  return false;
+}
+
+template <bool kSquares>
+inline void States<kSquares>::add_value(std::size_t state, const Column& value,
+                                        const Field& field) {
+  if (value.column->type == ValueType::kDouble) {
+    double x = 0;
+    if ((value.quick && quick_double(field.begin, field.end, floor_, &x)) ||
+        read_double(value, field, &x))
+      table_.add(state, x);
+  } else {
+    std::int64_t x = 0;
+    if (read_whole(value, field, &x)) table_.add(state, x);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<TextStates> make_text_states(std::shared_ptr<TextScan> scan,
+                                             const TextStatesPlan& plan) {
+  if (plan.squares) return std::make_unique<States<true>>(std::move(scan), plan);
+  return std::make_unique<States<false>>(std::move(scan), plan);
+}
+
+}  // namespace polysome

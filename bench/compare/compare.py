@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Polysome and its peers on the same files, in alternation, whole commands from start to printed answer.
+
+    bench/compare/compare.py [--build build/release] [--folder DIR] [--rounds 5] [--small]
+                             [--only all,one,long,gzip,sizes] [--peers polars,duckdb,pandas,pyarrow,dask]
+
+Questions: all     means of all columns of a 2,000 x 20,000 CSV
+           one     the mean of one of its columns
+           long    mean, standard deviation and count by gene of a CSV of 25 million rows, 5 columns
+           gzip    the same, gzipped
+           sizes   cost per byte of `long` from 10 MB to 2 GB, and the time to the first task
+Two threads each; best of the rounds; a program that takes over a minute is run once. The peers live in
+an environment of their own in DIR, made when it is missing. The limit is a count of line feeds in
+the same file (`polysome` reads no faster than memory gives). Prints a table and, last, one line of JSON."""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PEERS = ["polars", "duckdb", "pandas", "pyarrow", "dask"]
+PACKAGES = ["polars", "duckdb", "pandas", "pyarrow", "dask[dataframe]", "numpy"]
+SLOW = 60
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--build", default=str(ROOT / "build/release"))
+parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "polysome-compare"))
+parser.add_argument("--rounds", type=int, default=5)
+parser.add_argument("--small", action="store_true", help="a tenth of the sizes, to try the script")
+parser.add_argument("--only", default="all,one,long,gzip,sizes")
+parser.add_argument("--peers", default=",".join(PEERS))
+
+
+def environment(folder):
+    python = folder / "venv/bin/python"
+    if not python.exists():
+        print("making an environment for the peers", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+        subprocess.run([python, "-m", "pip", "-q", "install", *PACKAGES], check=True)
+    return python
+
+
+def polysome_command(build, question, file):
+    words = {
+        "all": ["columns=*", "operation=mean"],
+        "one": ["column=g10000", "operation=mean"],
+    }.get(question, ["column=expression", "group_by=gene", "operation=mean,std,count"])
+    return [f"{build}/polysome", "run", "aggregate", str(file), *words, "--workers", "2", "--fresh"]
+
+
+def polysome_answer(question, text):
+    lines = [line.split(",") for line in text.splitlines()[1:]]
+    if question == "one":
+        return float(lines[0][1])
+    return [len(lines), sum(float(line[1]) for line in lines)]
+
+
+def timed(command, folder):
+    env = {**os.environ, "POLARS_MAX_THREADS": "2", "OMP_NUM_THREADS": "2", "ARROW_NUM_THREADS": "2"}
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}\nfailed:\n{done.stderr[-2000:]}")
+    return seconds, done.stdout
+
+
+def close(a, b):
+    if isinstance(a, list):
+        return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b))
+    return math.isclose(a, b, rel_tol=1e-9)
+
+
+def limit(file):
+    """Seconds to count the line feeds of a file that is in memory: the best of three."""
+    best = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        count = 0
+        with open(file, "rb", buffering=0) as f:
+            while block := f.read(1 << 20):
+                count += block.count(b"\n")
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def ask(question, file, options, python, folder):
+    commands = {"polysome": polysome_command(options.build, question, file)}
+    for peer in options.peers.split(","):
+        commands[peer] = [python, HERE / "peers.py", peer, question, file]
+    best, answers = {}, {}
+    for round_ in range(options.rounds):
+        for name, command in commands.items():
+            if round_ > 0 and best[name] > SLOW:
+                continue
+            seconds, text = timed(command, folder)
+            best[name] = min(best.get(name, math.inf), seconds)
+            found = polysome_answer(question, text) if name == "polysome" else json.loads(text)
+            answers[name] = found
+            print(f"  {question} {name} {seconds:.3f} s", file=sys.stderr)
+    for name, found in answers.items():
+        if not close(found, answers["polysome"]):
+            raise SystemExit(f"{question}: {name} found {found}, polysome {answers['polysome']}")
+    return best
+
+
+def sizes(options, files, module, folder):
+    out = []
+    for size in (10_000_000, 100_000_000, 500_000_000, 2_000_000_000):
+        if options.small and size > 100_000_000:
+            break
+        file = folder / f"long-{size}.csv"
+        if not file.exists():
+            module.cut_to(files["long"], file, size)
+        command = polysome_command(options.build, "long", file)
+        seconds = min(timed(command, folder)[0] for _ in range(max(2, options.rounds // 2)))
+        out.append({"bytes": file.stat().st_size, "seconds": seconds})
+    return out
+
+
+def table(rows):
+    width = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(str(cell).rjust(w) if i else str(cell).ljust(w) for i, (cell, w) in enumerate(zip(row, width))))
+
+
+def main():
+    options = parser.parse_args()
+    options.build = str(Path(options.build).resolve())
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    python = environment(folder)
+    if Path(sys.executable).resolve() != python.resolve() or sys.prefix != str(folder / "venv"):
+        # The files are made with the numpy of the peers' environment.
+        os.execv(python, [python, *sys.argv])
+    import files as module
+
+    scale = 10 if options.small else 1
+    files = module.make(folder, (2000 // scale, 20_000), 25_000_000 // scale)
+    questions = options.only.split(",")
+    out = {"files": {k: v.stat().st_size for k, v in files.items()}, "seconds": {}, "limit": {}}
+    names = ["polysome", *options.peers.split(",")]
+    rows = [("seconds", *names, "limit")]
+    ratios = [("times polysome's", *names, "")]
+    for question in questions:
+        if question == "sizes":
+            continue
+        file = files.get({"all": "wide", "one": "wide"}.get(question, question))
+        best = ask(question, file, options, python, folder)
+        bound = limit(file)
+        out["seconds"][question], out["limit"][question] = best, bound
+        rows.append((question, *(f"{best[n]:.2f}" for n in names), f"{bound:.2f}"))
+        ratios.append((question, *(f"{best[n] / best['polysome']:.1f}" for n in names), ""))
+    if len(rows) > 1:
+        table(rows)
+        table(ratios)
+    if "sizes" in questions:
+        out["sizes"] = sizes(options, files, module, folder)
+        table([("MB", "seconds", "ns a byte")] + [
+            (f"{s['bytes'] / 1e6:.0f}", f"{s['seconds']:.2f}", f"{s['seconds'] / s['bytes'] * 1e9:.2f}")
+            for s in out["sizes"]
+        ])
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -181,8 +181,8 @@ Status scan(TaskEnv& env, const AggregateDetails& details, int passes) {
   return {};
 }
 
-// What the direct way through text (text_states.h) is to do; nothing when these columns or keys need
-// SQL.
+// What the direct way through text (text_states.h) is to do; nothing when these columns or keys
+// need SQL.
 std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDetails& details,
                                           const TextScan& scan) {
   std::unordered_map<std::string_view, std::uint32_t> places;

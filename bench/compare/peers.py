@@ -27,10 +27,10 @@ def duckdb(question, file):
 
     duckdb.execute("SET threads = 2")
     if question == "all":
-        found = duckdb.sql(f"SELECT avg(COLUMNS(* EXCLUDE sample_id)) FROM '{file}'").fetchone()
+        found = duckdb.sql(f"SELECT avg(COLUMNS(* EXCLUDE sample_id)) FROM '{file}'").fetchall()[0]
         return [len(found), sum(found)]
     if question == "one":
-        return duckdb.sql(f"SELECT avg(g10000) FROM '{file}'").fetchone()[0]
+        return duckdb.sql(f"SELECT avg(g10000) FROM '{file}'").fetchall()[0][0]
     found = duckdb.sql(
         "SELECT gene, avg(expression), stddev_samp(expression), count(expression) "
         f"FROM '{file}' GROUP BY gene ORDER BY gene"

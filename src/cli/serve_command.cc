@@ -6,6 +6,8 @@
 
 #include "cli/command.h"
 #include "cli/local_run.h"
+#include "cli/machine.h"
+#include "cli/settings.h"
 #include "daemon/service.h"
 
 namespace polysome::cli {
@@ -63,6 +65,7 @@ Result<ServeConfig> config_of(const Settings& s) {
   c.cluster.n_workers = static_cast<int>(workers);
   c.cluster.threads_per_worker = static_cast<int>(threads);
   POLYSOME_ASSIGN(c.cluster.memory_limit, s.size("memory_limit"));
+  c.machine_memory = look_at_machine(environment_value).memory;
   c.cluster_flags_given =
       s.from_flag("n_workers") || s.from_flag("threads_per_worker") || s.from_flag("memory_limit");
   POLYSOME_ASSIGN(c.autostart, s.boolean("autostart"));

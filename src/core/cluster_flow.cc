@@ -50,6 +50,7 @@ void start_worker(Machine& m) {
 
 void forget_worker(Machine& m, Worker& worker, bool by_kill, const std::string& why) {
   const bool expected = worker.state == WorkerState::kStopping;
+  if (!expected) ++m.faults.workers_lost;
   if (!expected && m.cluster.wanted) {
     const bool early = m.now - worker.started < kEarlyDeathMs;
     m.cluster.early_deaths = early ? m.cluster.early_deaths + 1 : 0;
@@ -66,16 +67,19 @@ void forget_worker(Machine& m, Worker& worker, bool by_kill, const std::string& 
            {{"worker", id.text()}, {"by_kill", by_kill}, {"message", why}});
   m.resources.remove(id);
   m.resize = true;
+  m.unwell = true;
 }
 
-// Those to drain first: not ready yet, then idle, then the least busy; of equals the youngest.
+// Those to drain first: not ready yet, then those set aside, then idle, then the least busy; of
+// equals the youngest.
 std::vector<Worker*> least_needed_first(Machine& m) {
   std::vector<Worker*> list;
   for (auto& [n, worker] : m.resources.workers())
     if (counts(worker)) list.push_back(&worker);
   std::ranges::sort(list, [](const Worker* a, const Worker* b) {
     const auto rank = [](const Worker* w) {
-      return std::tuple(w->state != WorkerState::kStarting, w->busy, -static_cast<int>(w->id.n));
+      return std::tuple(w->state != WorkerState::kStarting, w->aside == Aside::kNo, w->busy,
+                        -static_cast<int>(w->id.n));
     };
     return rank(a) < rank(b);
   });
@@ -96,6 +100,16 @@ void grow(Machine& m, int missing) {
   for (; missing > 0; --missing) start_worker(m);
 }
 
+void set_aside(Machine& m, Worker& worker, Aside aside, const std::string& reason) {
+  worker.aside = aside;
+  worker.aside_reason = reason;
+  worker.aside_until.reset();
+  worker.aside_after = m.last_attempt;
+  worker.health.probes = false;
+  worker.health.probe.reset();
+  m.unwell = true;
+}
+
 // Jobs' statuses depend on whether the cluster is wanted.
 void touch_running_jobs(Machine& m) {
   std::vector<JobRun*> jobs;
@@ -111,12 +125,13 @@ void start_cluster(Machine& m, const ClusterStarted& event) {
   if (m.cluster.wanted) return;
   m.cluster.wanted = true;
   m.cluster.spec = event.spec;
-  m.cluster.spec.n_workers = std::clamp(event.spec.n_workers, 1, kMaxWorkers);
+  m.cluster.spec.n_workers = within_policy(m, event.spec.n_workers);
   m.cluster.spec.threads_per_worker =
       std::clamp(event.spec.threads_per_worker, 1, kMaxThreadsPerWorker);
   m.cluster.complete_once = false;
   m.cluster.early_deaths = 0;
   m.cluster.replace_after = m.now;
+  m.scaling = {};
   m.resize = true;
 }
 
@@ -135,7 +150,12 @@ void stop_cluster(Machine& m, const ClusterStopped& event) {
 }
 
 void scale_cluster(Machine& m, const ClusterScaled& event) {
-  const int wanted = std::clamp(event.n_workers, 1, kMaxWorkers);
+  scale_cluster(m, within_policy(m, event.n_workers));
+  // A size that somebody asked for is left alone for as long as one that was needed.
+  m.scaling.since = m.now;
+}
+
+void scale_cluster(Machine& m, int wanted) {
   if (wanted == m.cluster.spec.n_workers) return;
   announce(m, "cluster.scaled", {{"from", m.cluster.spec.n_workers}, {"to", wanted}});
   m.cluster.spec.n_workers = wanted;
@@ -146,9 +166,7 @@ void scale_cluster(Machine& m, const ClusterScaled& event) {
 void drain_worker(Machine& m, const WorkerDrainRequested& event) {
   Worker* worker = m.resources.find(event.worker);
   if (worker == nullptr || !counts(*worker) || worker->aside == Aside::kDrained) return;
-  worker->aside = Aside::kDrained;
-  worker->aside_reason = event.reason;
-  worker->aside_until.reset();
+  set_aside(m, *worker, Aside::kDrained, event.reason);
   for (auto& slot : worker->slots)
     for (std::size_t i = 1; i < slot.queue.size(); ++i) take_back(m, m.attempts.at(slot.queue[i]));
   announce(m, "worker.drained", {{"worker", event.worker.text()}, {"reason", event.reason}});
@@ -157,32 +175,51 @@ void drain_worker(Machine& m, const WorkerDrainRequested& event) {
 void exclude_worker(Machine& m, const WorkerExcludeRequested& event) {
   Worker* worker = m.resources.find(event.worker);
   if (worker == nullptr || !counts(*worker)) return;
-  worker->aside = Aside::kExcluded;
-  worker->aside_reason = event.reason;
-  worker->aside_until.reset();
-  if (event.for_ms > 0) {
-    worker->aside_until = m.now + event.for_ms;
-    m.timers.arm(*worker->aside_until, TimerKind::kReadmit);
+  set_excluded(m, *worker, event.reason, event.for_ms);
+}
+
+void set_excluded(Machine& m, Worker& worker, const std::string& reason, std::int64_t for_ms) {
+  set_aside(m, worker, Aside::kExcluded, reason);
+  if (for_ms > 0) {
+    worker.aside_until = m.now + for_ms;
+    m.timers.arm(*worker.aside_until, TimerKind::kReadmit);
   }
-  for (auto& slot : worker->slots)
+  for (auto& slot : worker.slots)
     for (const auto n : slot.queue) take_back(m, m.attempts.at(n));
   ++m.faults.exclusions;
-  announce(m, "worker.excluded", {{"worker", event.worker.text()}, {"reason", event.reason}});
+  Json data = {{"worker", worker.id.text()},
+               {"reason", reason},
+               {"score", worker.health.score_at(m.now)},
+               {"faults", Json::object()}};
+  for (const auto& [cls, n] : worker.health.faults()) data["faults"][std::string(name(cls))] = n;
+  data["for_seconds"] = for_ms > 0 ? Json(static_cast<double>(for_ms) / 1000) : Json();
+  announce(m, "worker.excluded", std::move(data));
+}
+
+void probe_worker(Machine& m, Worker& worker) {
+  const std::string reason = worker.aside_reason;
+  set_aside(m, worker, Aside::kProbed, reason);
+  worker.health.probes = true;
+  announce(m, "worker.probed", {{"worker", worker.id.text()}, {"reason", reason}});
 }
 
 void readmit_worker(Machine& m, WorkerId id) {
   Worker* worker = m.resources.find(id);
   if (worker == nullptr || worker->aside == Aside::kNo) return;
-  if (worker->aside == Aside::kExcluded) ++m.faults.readmissions;
-  worker->aside = Aside::kNo;
-  worker->aside_reason.clear();
-  worker->aside_until.reset();
+  if (worker->aside != Aside::kDrained) ++m.faults.readmissions;
+  set_aside(m, *worker, Aside::kNo, "");
+  worker->health.readmitted = m.now;
   announce(m, "worker.readmitted", {{"worker", id.text()}});
 }
 
 void readmit_due(Machine& m) {
-  for (auto& [n, worker] : m.resources.workers())
-    if (worker.aside_until && *worker.aside_until <= m.now) readmit_worker(m, worker.id);
+  for (auto& [n, worker] : m.resources.workers()) {
+    if (!worker.aside_until || *worker.aside_until > m.now) continue;
+    if (worker.health.probes)
+      probe_worker(m, worker);
+    else
+      readmit_worker(m, worker.id);
+  }
 }
 
 void worker_ready(Machine& m, const WorkerReady& event) {
@@ -204,13 +241,19 @@ void worker_lost(Machine& m, const WorkerLost& event) {
 void worker_heard(Machine& m, const WorkerHeard& event) {
   Worker* worker = m.resources.find(event.worker);
   if (worker == nullptr || worker->state == WorkerState::kStopping) return;
+  note_silence(m, *worker, m.now - worker->heard);
   worker->heard = m.now;
   worker->memory_used = event.memory_used;
   worker->cpu_percent = event.cpu_percent;
 }
 
-void forgive_silence(Machine& m) {
-  for (auto& [n, worker] : m.resources.workers()) worker.heard = m.now;
+void forgive_pause(Machine& m, MonoTime gap) {
+  const auto later = [&](MonoTime& t) { t = std::min(m.now, t + gap); };
+  for (auto& [n, worker] : m.resources.workers()) later(worker.heard);
+  for (auto& [n, attempt] : m.attempts) {
+    later(attempt.since);
+    later(attempt.moved);
+  }
 }
 
 void check_leases(Machine& m) {

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/autoscaler.h"
 #include "core/cluster_flow.h"
 #include "core/explain.h"
 #include "core/invariants.h"
 #include "core/job_flow.h"
 #include "core/job_scheduler.h"
 #include "core/machine.h"
+#include "core/stragglers.h"
 #include "core/task_flow.h"
 #include "core/views.h"
+#include "core/worker_health.h"
 
 namespace polysome::core {
 namespace {
@@ -38,7 +41,7 @@ void apply(Machine& m, const DependencyKnown& e) { dependency_known(m, e.job, e.
 void apply(Machine& m, const ClusterStarted& e) { start_cluster(m, e); }
 void apply(Machine& m, const ClusterStopped& e) { stop_cluster(m, e); }
 void apply(Machine& m, const ClusterScaled& e) { scale_cluster(m, e); }
-void apply(Machine& m, const AutoscaleChanged& e) { m.autoscale = e.policy; }
+void apply(Machine& m, const AutoscaleChanged& e) { change_policy(m, e.policy); }
 void apply(Machine& m, const WorkerDrainRequested& e) { drain_worker(m, e); }
 void apply(Machine& m, const WorkerExcludeRequested& e) { exclude_worker(m, e); }
 void apply(Machine& m, const WorkerReadmitRequested& e) { readmit_worker(m, e.worker); }
@@ -61,18 +64,20 @@ void handle_due_timers(Machine& m) {
       case TimerKind::kReplace: m.resize = true; break;
       case TimerKind::kRebalance: rebalance(m); break;
       case TimerKind::kReadmit: readmit_due(m); break;
+      case TimerKind::kWatch: watch_tasks(m); break;
+      case TimerKind::kAutoscale: m.scaling.armed = false; break;  // it looks in each step
     }
   }
 }
 
-// While there are workers a step is due at least each half lease: a longer gap is a pause of the
-// service. Nobody is blamed for it, nor charged, and nobody ages.
+// While there are workers a step is due at least each quarter of a lease (next_lease_check): a much
+// longer gap is a pause of the service. Nobody is blamed for it, nor charged, and nobody ages.
 void pass_time(Machine& m, MonoTime now) {
   const MonoTime passed = m.begun ? std::max<MonoTime>(now - m.now, 0) : 0;
-  const bool paused = passed > m.config.lease_ms / 2;
+  const bool paused = passed > m.config.lease_ms / 3;
   m.now = m.begun ? m.now + passed : now;
   m.begun = true;
-  if (paused) forgive_silence(m);
+  if (paused) forgive_pause(m, passed);
   if (!paused || m.resources.workers().empty()) {
     m.awake += passed;
     if (m.serving) m.served += passed;
@@ -94,9 +99,12 @@ std::vector<Command> Core::step(const Event& event, MonoTime now) {
   handle_due_timers(m);
   check_leases(m);
   settle_jobs(m);
+  judge_workers(m);
+  scale_by_load(m);
   resize_cluster(m);
   place_tasks(m);
   m.serving = !m.paused && m.resources.any_takes_tasks();
+  arm_watch(m);
   tell_changes(m);
   return std::exchange(m.out, {});
 }

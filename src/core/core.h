@@ -22,13 +22,14 @@ struct Config {
   std::uint32_t epoch = 1;             // first half of every AttemptId
   std::int64_t retry_delay_ms = 5000;  // backoff uniform(0, min(60 s, delay x 2^n))
   std::int64_t lease_ms = 30'000;      // a worker not heard of for this long is lost
+  std::uint64_t machine_memory = 0;    // of all workers' machine, bytes; 0: unknown
   int prefetch = 4;  // tasks queued behind a slot's running one, when tasks are short
 };
 
 // A worker as cluster/status shows it.
 struct WorkerView {
   WorkerId id;
-  std::string status;  // starting, idle, busy, draining, drained, excluded, stopping
+  std::string status;  // starting, idle, busy, draining, drained, excluded, probed, stopping
   std::string reason;  // of a drain or exclusion
   std::optional<MonoTime> excluded_until;
   int pid = 0;
@@ -37,6 +38,8 @@ struct WorkerView {
   double cpu_percent = 0;
   int running_tasks = 0;
   std::uint64_t completed_tasks = 0, failures = 0;
+  std::vector<std::pair<FaultClass, std::uint64_t>> faults;  // the failures, by class
+  double score = 0;  // what they say of it (core/worker_health.h); 0: nothing
   MonoTime started = 0;
 };
 struct ClusterView {

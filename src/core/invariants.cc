@@ -61,6 +61,7 @@ class Checker {
       expect(granted <= worker.memory_limit, "w{}: {} bytes granted of {}", n, granted,
              worker.memory_limit);
       expect(busy == worker.busy, "w{}: busy slots are miscounted", n);
+      check_aside(worker);
       expect(busy == 0 || worker.state == WorkerState::kReady ||
                  worker.state == WorkerState::kDraining,
              "w{}: has tasks though it starts or stops", n);
@@ -72,11 +73,52 @@ class Checker {
     for (const auto& [n, a] : m_.attempts) {
       const auto& queue = a.worker->slots[static_cast<std::size_t>(a.slot)].queue;
       expect(std::ranges::count(queue, n) == 1, "attempt {} is not in its slot", n);
+      if (a.superseded) {
+        expect(a.taken_back && a.twin == 0, "attempt {} is of no use and not taken back", n);
+        continue;
+      }
       const auto& active = a.job->stages[a.stage].active;
       const auto it = active.find(a.index);
-      expect(it != active.end() && it->second == n, "attempt {} is not the one of its task", n);
+      expect(it != active.end() && (it->second == n || it->second == a.twin),
+             "attempt {} is not one of its task's two", n);
       expect(!a.job->stages[a.stage].is_finished(a.index), "attempt {} of a finished task", n);
+      if (a.twin != 0) check_twins(n, a);
     }
+  }
+
+  // A task has at most two attempts, and then on different workers.
+  void check_twins(std::uint64_t n, const Attempt& a) {
+    const auto it = m_.attempts.find(a.twin);
+    expect(it != m_.attempts.end(), "attempt {}: its twin is gone", n);
+    if (it == m_.attempts.end()) return;
+    const Attempt& twin = it->second;
+    expect(twin.twin == n && twin.job == a.job && twin.stage == a.stage && twin.index == a.index,
+           "attempts {} and {} are no twins", n, a.twin);
+    expect(twin.worker != a.worker, "attempts {} and {} are on one worker", n, a.twin);
+  }
+
+  // What is set aside gets nothing new; what is probed one attempt.
+  void check_aside(const Worker& worker) {
+    if (worker.aside == Aside::kNo) return;
+    std::size_t since = 0;
+    for (const auto& slot : worker.slots)
+      since += static_cast<std::size_t>(
+          std::ranges::count_if(slot.queue, [&](auto n) { return n > worker.aside_after; }));
+    expect(since <= (worker.aside == Aside::kProbed ? 1U : 0U),
+           "{}: is set aside and was given {} attempts", worker.id.text(), since);
+    expect(since == 0 || worker.busy == 1, "{}: is probed with more than its probe",
+           worker.id.text());
+  }
+
+  // Those that are not in their stage's `active`: second ones, and superseded ones.
+  std::uint32_t extra_attempts(const JobRun& job) const {
+    std::uint32_t extra = 0;
+    for (const auto& [worker, number] : job.slots)
+      for (const auto n : worker->slots[static_cast<std::size_t>(number)].queue) {
+        const Attempt& a = m_.attempts.at(n);
+        if (a.superseded || (a.twin != 0 && a.twin < n)) ++extra;
+      }
+    return extra;
   }
 
   void check_job(const JobRun& job) {
@@ -94,7 +136,7 @@ class Checker {
     expect(!job.parked || !job.slots.empty(), "{}: parked with nothing to wait for", id);
     expect(job.progress.percent() < 100, "{}: progress of 100 before its end", id);
     std::uint64_t ready = 0;
-    std::uint32_t active = 0, backing_off = 0, incomplete = 0;
+    std::uint32_t active = extra_attempts(job), backing_off = 0, incomplete = 0;
     for (const auto& stage : job.stages) {
       check_stage(id, job, stage);
       ready += stage.ready();

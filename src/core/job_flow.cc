@@ -76,6 +76,7 @@ void wait_for_dependencies(Machine& m, JobRun& job) {
 void end_job(Machine& m, JobRun& job) {
   const JobId id = job.id();
   Ending ending = *std::move(job.ending);
+  if (ending.status == JobStatus::kCompleted) m.typical.add_job(job.held_ms);
   set_status(m, job, ending.status);
   for (auto& stage : job.stages) m.ready_tasks -= stage.ready_counted;
   for (const auto& dependency : job.unmet) {
@@ -191,7 +192,8 @@ void begin_ending(Machine& m, JobRun& job, Ending ending) {
   place_in_queue(m, job);
   for (const auto& [worker, number] : job.slots)
     for (const auto n : worker->slots[static_cast<std::size_t>(number)].queue)
-      m.out.push_back(CancelTask{worker->id, number, m.attempt_id(n)});
+      if (!m.attempts.at(n).superseded)  // else it was told already
+        m.out.push_back(CancelTask{worker->id, number, m.attempt_id(n)});
 }
 
 void fail_job(Machine& m, JobRun& job, Error error, FaultClass fault_class, std::string task) {
@@ -215,7 +217,6 @@ void attempts_began(Machine& m, JobRun& job) {
   set_status(m, job, JobStatus::kRunning);
   if (!job.started) job.started = m.now;
   job.running_since = m.now;
-  job.progress.running(true, m.now);
   const auto& timeout = job.spec.limits.timeout_ms;
   if (!timeout) return;
   const MonoTime due = m.now + std::max<std::int64_t>(*timeout - job.running_ms, 0);
@@ -224,10 +225,7 @@ void attempts_began(Machine& m, JobRun& job) {
   m.timers.arm(due, TimerKind::kJobTimeout, {job.id(), 0, 0});
 }
 
-void attempts_ended(Machine& m, JobRun& job) {
-  job.running_ms += m.now - job.running_since;
-  job.progress.running(false, m.now);
-}
+void attempts_ended(Machine& m, JobRun& job) { job.running_ms += m.now - job.running_since; }
 
 void timeout_due(Machine& m, JobId id) {
   JobRun* job = m.job(id);

@@ -20,24 +20,12 @@
 #include "core/core.h"
 #include "core/fault_tolerance.h"
 #include "core/progress_monitor.h"
+#include "core/task_duration.h"
 
 namespace polysome::core {
 
 struct Worker;
 struct User;
-
-// How long tasks of a stage take; recent ones weigh more.
-class TaskDuration {
- public:
-  static constexpr double kShortMs = 50;
-  void add(double ms) { mean_ms_ = known_ ? mean_ms_ * 0.8 + ms * 0.2 : ms, known_ = true; }
-  // Unknown is not short: a long task must never wait behind another one.
-  bool is_short() const { return known_ && mean_ms_ < kShortMs; }
-
- private:
-  double mean_ms_ = 0;
-  bool known_ = false;
-};
 
 struct StageRun {
   std::uint32_t number = 0;
@@ -110,6 +98,7 @@ struct JobRun {
   std::vector<std::pair<Worker*, int>> slots;
   std::map<std::uint32_t, int> slots_on;  // worker → slots
   std::uint64_t memory_held = 0;
+  int usual_cores = 0;  // slots it had when more tasks were ready than had one
   bool parked = false;  // at its own ceiling until one of its attempts ends
   std::optional<WorkerId>
       kept_worker;  // emptied for its next task, which is larger than what is free
@@ -123,6 +112,8 @@ struct JobRun {
   std::deque<std::pair<AttemptRecord, MonoTime>> failures;  // the last 50
   std::uint64_t peak_memory = 0, bytes_read = 0, reused_tasks = 0;
   double cpu_seconds = 0;
+  std::uint64_t faults = 0;  // failed and lost attempts
+  double held_ms = 0;        // slots' time of its finished tasks
 
   Shown shown;
   // Kept by the queue.

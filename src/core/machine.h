@@ -14,11 +14,13 @@
 #include <utility>
 #include <vector>
 
+#include "core/autoscaler.h"
 #include "core/core.h"
 #include "core/job_queue.h"
 #include "core/job_run.h"
 #include "core/resource_manager.h"
 #include "core/timers.h"
+#include "core/typical_durations.h"
 
 namespace polysome::core {
 
@@ -37,7 +39,12 @@ struct Attempt {
   bool taken_back = false;  // CancelTask was sent; the answer makes it ready again, uncharged
   MonoTime since = 0;       // assigned, then started
   std::uint64_t bytes = 0;
-  double cpu_seconds = 0;  // as told so far, counted in the job's
+  double cpu_seconds = 0;   // as told so far, counted in the job's
+  MonoTime held_since = 0;  // of one that is over: since when it had its slot for itself
+  MonoTime moved = 0;       // started, or last told more bytes
+  std::uint64_t twin = 0;   // the other attempt of this task, which runs elsewhere; 0: none
+  bool superseded = false;  // its task is finished by another attempt; only its answer is awaited
+  bool told_stalled = false;
 };
 
 struct ClusterWish {
@@ -94,16 +101,20 @@ struct Machine {
   std::optional<std::string> paused;  // why no pending job starts
   QueueLimits limits;
   AutoscalePolicy autoscale;
+  ScalingMemory scaling;
+  TypicalDurations typical;
   FaultCounts faults;
   std::size_t running_jobs = 0;
   std::uint64_t ready_tasks = 0;
   bool rebalance_armed = false;
   std::optional<std::pair<JobId, WorkerId>> kept;  // the worker that is emptied for a job
+  bool watch_armed = false;
 
   // Of the current step.
   std::vector<Command> out;
   std::vector<JobId> touched;
   bool resize = false;  // the number of workers may have to change
+  bool unwell = false;  // a worker's score rose, or one that could be used went
 
   JobRun* job(JobId id) const {
     const auto it = jobs.find(id);

@@ -1,13 +1,9 @@
-// How far a job is and how long it will take: stages weigh by their bytes, finished and running
-// tasks count what they have read, the rate is measured. Progress never falls and stays under 100
-// until the job completed; an ETA is given only when the rate means something. Plain values inside
-// a job.
+// How far a job is: stages weigh by their bytes, finished and running tasks count what they have
+// read. Progress never falls and stays under 100 until the job completed. How long it will take is
+// eta.h's. Plain values inside a job.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-
-#include "base/clock.h"
 
 namespace polysome::core {
 
@@ -38,24 +34,15 @@ class ProgressMonitor {
 
   void stage_added(StageProgress& stage);
   // Takes a stage's change into the job's sums. O(1).
-  void stage_changed(StageProgress& stage, MonoTime now);
-  // The rate is measured while tasks run.
-  void running(bool is_running, MonoTime now);
+  void stage_changed(StageProgress& stage);
 
   double percent() const { return shown_; }
-  std::optional<double> eta_seconds(MonoTime now) const;
 
  private:
-  void pass_time(MonoTime now);
   void raise();
 
   std::uint64_t total_ = 0, done_ = 0;
   double shown_ = 0;
-  bool running_ = false;
-  MonoTime at_ = 0;           // sums below hold up to here
-  double recent_weight_ = 0;  // both decay with the same time constant: their ratio is the rate
-  double recent_ms_ = 0;
-  std::uint32_t gains_ = 0;  // times that weight was added
 };
 
 }  // namespace polysome::core

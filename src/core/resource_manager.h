@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/job_run.h"
+#include "core/worker_health.h"
 
 namespace polysome::core {
 
@@ -27,8 +28,9 @@ struct Slot {
   MonoTime front_since = 0;
 };
 
-// A ready worker that takes no tasks until it is readmitted.
-enum class Aside : std::uint8_t { kNo, kDrained, kExcluded };
+// A ready worker that takes no tasks until it is readmitted; one that is probed takes one task, and
+// what becomes of it decides.
+enum class Aside : std::uint8_t { kNo, kDrained, kExcluded, kProbed };
 
 struct Worker {
   WorkerId id;
@@ -36,6 +38,8 @@ struct Worker {
   Aside aside = Aside::kNo;
   std::string aside_reason;
   std::optional<MonoTime> aside_until;
+  std::uint64_t aside_after = 0;  // attempts given to it since are beyond this number
+  WorkerHealth health;
   std::vector<Slot> slots;
   int busy = 0;  // slots that are not empty
   std::uint64_t memory_limit = 0;
@@ -47,8 +51,14 @@ struct Worker {
   MonoTime started = 0;
   MonoTime heard = 0;
 
-  bool takes_tasks() const { return state == WorkerState::kReady && aside == Aside::kNo; }
-  int idle() const { return static_cast<int>(slots.size()) - busy; }
+  bool takes_tasks() const {
+    return state == WorkerState::kReady &&
+           (aside == Aside::kNo || (aside == Aside::kProbed && busy == 0));
+  }
+  // Slots that may be given a task.
+  int idle() const {
+    return aside == Aside::kProbed ? (busy == 0 ? 1 : 0) : static_cast<int>(slots.size()) - busy;
+  }
   std::uint64_t free_memory() const { return memory_limit - granted; }
 };
 

@@ -177,7 +177,7 @@ class Player {
       const std::string name =
           story::job_name(c->task.job) + "/" + c->stage_name + "/" + std::to_string(c->task.index);
       names_[c->attempt] = name;
-      newest_[name] = c->attempt;
+      attempts_[name].push_back(c->attempt);
       inside_[c->attempt] = c->start_inside_quotes;
       todo_.push_back(*c);
       EXPECT_FALSE(kept_[c->task.job].finished.contains({c->task.stage, c->task.index}))
@@ -194,8 +194,11 @@ class Player {
   }
 
   AttemptId attempt(const std::string& name) const {
-    const auto it = newest_.find(name);
-    if (it != newest_.end()) return it->second;
+    // "a/scan/0" is its newest attempt, "a/scan/0@1" its first.
+    const auto at = name.find('@');
+    const auto it = attempts_.find(name.substr(0, at));
+    if (it != attempts_.end() && at == std::string::npos) return it->second.back();
+    if (it != attempts_.end()) return it->second.at(std::stoul(name.substr(at + 1)) - 1);
     ADD_FAILURE() << "no attempt of " << name;
     return {};
   }
@@ -214,6 +217,14 @@ class Player {
                              static_cast<int>(line.value("threads", 1)), 2'000'000'000}};
     if (verb == "stop") return ClusterStopped{line.has("force")};
     if (verb == "scale") return ClusterScaled{std::stoi(what)};
+    if (verb == "autoscale")
+      return AutoscaleChanged{{!line.has("off"), static_cast<int>(line.value("min", 1)),
+                               static_cast<int>(line.value("max", 32))}};
+    if (verb == "drain") return WorkerDrainRequested{WorkerId::parse(what).value(), "scripted"};
+    if (verb == "exclude")
+      return WorkerExcludeRequested{WorkerId::parse(what).value(), "scripted",
+                                    line.value("for", 0)};
+    if (verb == "readmit") return WorkerReadmitRequested{WorkerId::parse(what).value()};
     if (verb == "ready") return WorkerReady{WorkerId::parse(what).value(), 1};
     if (verb == "heard") return WorkerHeard{WorkerId::parse(what).value(), 1, 1};
     if (verb == "worker_lost")
@@ -317,7 +328,7 @@ class Player {
   Core core_;
   MonoTime now_ = 1000;
   std::uint64_t sequence_ = 0;
-  std::map<std::string, AttemptId> newest_;
+  std::map<std::string, std::vector<AttemptId>> attempts_;
   std::map<AttemptId, std::string> names_;
   std::map<AttemptId, bool> inside_;
   std::map<JobId, Kept> kept_;

@@ -123,7 +123,7 @@ void restore_stage(Machine& m, JobRun& job, std::uint32_t number, const Restored
   stage.progress.bytes_finished =
       restored.bytes_done > 0 ? restored.bytes_done : stage.progress.share() * stage.progress.done;
   job.reused_tasks += stage.progress.done;
-  job.progress.stage_changed(stage.progress, m.now);
+  job.progress.stage_changed(stage.progress);
   count_ready(m, job, stage);
   if (stage.progress.done == stage.tasks()) set_complete(m, job, stage, true);
 }
@@ -155,7 +155,7 @@ bool finish_task(Machine& m, JobRun& job, std::uint32_t number, std::uint32_t in
   stage.trouble.erase(index);
   ++stage.progress.done;
   stage.progress.bytes_finished += bytes > 0 ? bytes : stage.progress.share();
-  job.progress.stage_changed(stage.progress, m.now);
+  job.progress.stage_changed(stage.progress);
   job.progressed = true;
   if (stage.progress.done < stage.tasks()) return false;
   set_complete(m, job, stage, true);
@@ -167,7 +167,7 @@ void forget_task(Machine& m, JobRun& job, std::uint32_t number, std::uint32_t in
   stage.finished[index] = false;
   stage.progress.bytes_finished -= stage.progress.bytes_finished / stage.progress.done;
   --stage.progress.done;
-  job.progress.stage_changed(stage.progress, m.now);
+  job.progress.stage_changed(stage.progress);
   if (stage.borders) stage.borders->forget(index);
   if (index >= stage.cursor)
     ++stage.fresh;  // finished before this service began; the cursor comes by

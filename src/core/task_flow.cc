@@ -7,6 +7,7 @@
 
 #include "core/job_flow.h"
 #include "core/stage_flow.h"
+#include "core/worker_health.h"
 
 namespace polysome::core {
 namespace {
@@ -24,18 +25,36 @@ struct Held {
   }
 };
 
-// Takes an attempt from its slot and from the books; its task is then nowhere.
+// The bytes that a task counts while it runs are those of the attempt in the stage's `active`.
+void count_bytes(JobRun& job, StageRun& stage, std::uint64_t before, std::uint64_t now) {
+  if (before == now) return;
+  stage.progress.bytes_running = stage.progress.bytes_running - before + now;
+  job.progress.stage_changed(stage.progress);
+}
+
+// Takes an attempt out of its task: the task is nowhere then, unless its twin goes on.
+void leave_task(Machine& m, const Attempt& a) {
+  if (a.superseded) return;
+  StageRun& stage = a.job->stages[a.stage];
+  const auto active = stage.active.find(a.index);
+  Attempt* twin = a.twin != 0 ? &m.attempts.at(a.twin) : nullptr;
+  if (twin != nullptr) twin->twin = 0;
+  if (active->second != a.n) return;
+  count_bytes(*a.job, stage, a.bytes, twin != nullptr ? twin->bytes : 0);
+  if (twin != nullptr)
+    active->second = twin->n;
+  else
+    stage.active.erase(active);
+}
+
+// Takes an attempt from its slot and from the books.
 Attempt release(Machine& m, std::uint64_t n) {
   const auto it = m.attempts.find(n);
-  const Attempt a = it->second;
+  Attempt a = it->second;
   m.attempts.erase(it);
   JobRun& job = *a.job;
-  StageRun& stage = job.stages[a.stage];
-  stage.active.erase(a.index);
-  if (a.bytes > 0) {
-    stage.progress.bytes_running -= a.bytes;
-    job.progress.stage_changed(stage.progress, m.now);
-  }
+  a.held_since = a.worker->slots[static_cast<std::size_t>(a.slot)].front_since;
+  leave_task(m, a);
   const Held before(job);
   m.resources.take(*a.worker, a.slot, n, m.now);
   before.note_change(m, job);
@@ -55,8 +74,24 @@ void note_use(Attempt& a, std::uint64_t memory, double cpu_seconds) {
   a.cpu_seconds = cpu_seconds;
 }
 
+// An attempt that was released told nothing: its task is to be tried again, if no other attempt of
+// it runs or has finished it.
 void make_ready(Machine& m, const Attempt& a) {
+  note_no_answer(a);
+  if (a.superseded || a.twin != 0) return;
   make_ready(m, *a.job, a.job->stages[a.stage], a.index);
+}
+
+// A finished task's other attempt, if it has one, is of no use any more; nobody is charged.
+void supersede_twin(Machine& m, const Attempt& a) {
+  if (a.twin == 0) return;
+  Attempt& twin = m.attempts.at(a.twin);
+  if (twin.n < a.n) ++m.faults.stragglers_won;
+  leave_task(m, twin);
+  twin.superseded = true;
+  if (!twin.taken_back && !a.job->ending)
+    m.out.push_back(CancelTask{twin.worker->id, twin.slot, m.attempt_id(twin.n)});
+  twin.taken_back = true;
 }
 
 void note_failure(Machine& m, const Attempt& a, const Fault& fault) {
@@ -70,6 +105,21 @@ void note_failure(Machine& m, const Attempt& a, const Fault& fault) {
   job.failures.emplace_back(std::move(record), m.now);
   if (job.failures.size() > kFailuresKept) job.failures.pop_front();
   ++a.worker->failures;
+  ++job.faults;
+  note_fault(m, a, fault);
+  const auto it = std::ranges::find(m.faults.by_class, fault.fault_class,
+                                    &std::pair<FaultClass, std::uint64_t>::first);
+  if (it == m.faults.by_class.end())
+    m.faults.by_class.emplace_back(fault.fault_class, 1);
+  else
+    ++it->second;
+}
+
+// One of a task's two attempts went wrong; the other goes on. Nothing is charged, unless no attempt
+// could do better.
+void charge_one_of_two(Machine& m, const Attempt& a, const Fault& fault) {
+  if (fault.fault_class == FaultClass::kUser)
+    fail_job(m, *a.job, fault.error, fault.fault_class, a.job->task_name(a.stage, a.index));
 }
 
 // What two tasks of a stage had to find out, its others need not: they start with as much.
@@ -83,9 +133,10 @@ void learn(StageRun& stage, const TaskTrouble& trouble) {
 // An attempt that was released went wrong: its task is tried again, or its job fails.
 void charge(Machine& m, const Attempt& a, const Fault& fault) {
   JobRun& job = *a.job;
-  if (job.ending) return make_ready(m, a);
+  if (job.ending || a.superseded) return make_ready(m, a);
   StageRun& stage = job.stages[a.stage];
   note_failure(m, a, fault);
+  if (a.twin != 0) return charge_one_of_two(m, a, fault);
   FaultLimits limits;
   limits.max_attempts = job.spec.limits.max_attempts;
   limits.retry_delay_ms = m.config.retry_delay_ms;
@@ -97,6 +148,7 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
   Decision decision = charge(trouble, fault, limits, task, m.chance());
   if (fault.fault_class == FaultClass::kOutOfMemory && !fault.ended_by_system)
     learn(stage, trouble);
+  ++(decision.verdict == Verdict::kGiveUp ? m.faults.gave_up : m.faults.retries);
   switch (decision.verdict) {
     case Verdict::kRetryNow: make_ready(m, a); return;
     case Verdict::kRetryLater:
@@ -158,9 +210,12 @@ void judge_borders(Machine& m, JobRun& job, std::uint32_t stage) {
 void accept(Machine& m, const Attempt& a, const TaskResult& result) {
   JobRun& job = *a.job;
   StageRun& stage = job.stages[a.stage];
-  const double ms =
-      result.wall_seconds > 0 ? result.wall_seconds * 1000 : static_cast<double>(m.now - a.since);
-  stage.duration.add(ms);
+  const auto ran = static_cast<double>(m.now - a.since);
+  const double told = result.wall_seconds > 0 ? result.wall_seconds * 1000 : ran;
+  const double held = std::max(told, static_cast<double>(m.now - a.held_since));
+  stage.duration.add(told, held);
+  m.typical.add(stage.name, held);
+  job.held_ms += held;
   if (!result.disputed) {
     const std::uint64_t bytes = result.bytes_in > 0 ? result.bytes_in : stage.progress.share();
     m.out.push_back(RecordTask{
@@ -175,43 +230,71 @@ void accept(Machine& m, const Attempt& a, const TaskResult& result) {
   }
 }
 
+// Gives an attempt its number, puts it into its slot and tells the slot.
+std::uint64_t launch(Machine& m, Attempt a) {
+  JobRun& job = *a.job;
+  const StageRun& stage = job.stages[a.stage];
+  a.n = ++m.last_attempt;
+  a.since = m.now;
+  a.moved = m.now;
+  if (a.worker->aside == Aside::kProbed) a.worker->health.probe = a.n;
+  const Held before(job);
+  m.resources.put(*a.worker, a.slot, a.n, job, stage.number, a.grant, m.now);
+  before.note_change(m, job);
+  if (const int cores = static_cast<int>(job.slots.size());
+      stage.ready() > 0 || cores > job.usual_cores)
+    job.usual_cores = cores;
+  if (job.active++ == 0) attempts_began(m, job);
+  m.touch(job);
+  m.attempts.emplace(a.n, a);
+  const auto trouble = stage.trouble.find(a.index);
+  const std::uint32_t split =
+      trouble == stage.trouble.end() ? stage.split : std::max(stage.split, trouble->second.split);
+  m.out.push_back(StartTask{a.worker->id,
+                            a.slot,
+                            {job.id(), a.stage, a.index},
+                            m.attempt_id(a.n),
+                            a.number,
+                            a.grant,
+                            a.start_inside,
+                            split,
+                            stage.name,
+                            stage.fragment_file,
+                            stage.place});
+  return a.n;
+}
+
 }  // namespace
 
 void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& stage, bool again,
                    std::uint64_t grant) {
   Attempt a;
-  a.n = ++m.last_attempt;
   a.job = &job;
   a.stage = stage.number;
   a.index = take_ready(m, job, stage, again);
   a.worker = &worker;
   a.slot = slot;
   a.grant = grant;
-  a.since = m.now;
   a.start_inside = stage.borders && stage.borders->start_of(a.index);
-  std::uint32_t split = stage.split;
-  if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end()) {
+  if (const auto it = stage.trouble.find(a.index); it != stage.trouble.end())
     a.number = 1 + it->second.counted + it->second.out_of_memory;
-    split = std::max(split, it->second.split);
-  }
-  stage.active.emplace(a.index, a.n);
-  const Held before(job);
-  m.resources.put(worker, slot, a.n, job, stage.number, grant, m.now);
-  before.note_change(m, job);
-  if (job.active++ == 0) attempts_began(m, job);
-  m.touch(job);
-  m.attempts.emplace(a.n, a);
-  m.out.push_back(StartTask{worker.id,
-                            slot,
-                            {job.id(), a.stage, a.index},
-                            m.attempt_id(a.n),
-                            a.number,
-                            grant,
-                            a.start_inside,
-                            split,
-                            stage.name,
-                            stage.fragment_file,
-                            stage.place});
+  const std::uint64_t n = launch(m, a);
+  stage.active.emplace(a.index, n);
+}
+
+void start_twin(Machine& m, Attempt& first, Worker& worker, int slot) {
+  Attempt a;
+  a.job = first.job;
+  a.stage = first.stage;
+  a.index = first.index;
+  a.worker = &worker;
+  a.slot = slot;
+  a.grant = first.grant;
+  a.number = first.number;
+  a.start_inside = first.start_inside;
+  a.twin = first.n;
+  first.twin = launch(m, a);
+  ++m.faults.stragglers_doubled;
 }
 
 void take_back(Machine& m, Attempt& attempt) {
@@ -225,6 +308,7 @@ void task_started(Machine& m, const TaskStarted& event) {
   if (a == nullptr || a->running) return;
   a->running = true;
   a->since = m.now;
+  a->moved = m.now;
 }
 
 void task_progressed(Machine& m, const TaskProgressed& event) {
@@ -235,9 +319,13 @@ void task_progressed(Machine& m, const TaskProgressed& event) {
   StageProgress& progress = job.stages[a->stage].progress;
   const std::uint64_t bytes = std::max(a->bytes, std::min(event.bytes, progress.bytes));
   if (bytes == a->bytes) return;
-  progress.bytes_running += bytes - a->bytes;
-  a->bytes = bytes;
-  job.progress.stage_changed(progress, m.now);
+  const std::uint64_t before = std::exchange(a->bytes, bytes);
+  a->moved = m.now;
+  a->told_stalled = false;
+  StageRun& stage = job.stages[a->stage];
+  if (const auto active = stage.active.find(a->index);
+      active != stage.active.end() && active->second == a->n)
+    count_bytes(job, stage, before, bytes);
   job.progressed = true;
   m.touch(job);
 }
@@ -249,7 +337,10 @@ void task_finished(Machine& m, const TaskFinished& event) {
   JobRun& job = *a.job;
   ++a.worker->completed;
   note_use(a, result.peak_memory, result.cpu_seconds);
+  note_success(m, a);
   job.bytes_read += result.bytes_in;
+  if (a.superseded) return;
+  supersede_twin(m, a);
   StageRun& stage = job.stages[a.stage];
   const bool planner = stage.kind == StageKind::kPlanner;
   // On its way to an end, a job still keeps what is finished, but its plan no longer grows.
@@ -314,6 +405,7 @@ void slot_lost(Machine& m, const SlotLost& event) {
   worker->heard = m.now;
   const std::vector<std::uint64_t> queue =
       worker->slots[static_cast<std::size_t>(event.slot)].queue;
+  if (queue.empty() || !m.attempts.at(queue.front()).taken_back) ++m.faults.slots_lost;
   for (std::size_t i = 0; i < queue.size(); ++i) {
     Attempt a = release(m, queue[i]);
     if (i == 0) note_use(a, event.peak_memory, event.cpu_seconds);

@@ -19,6 +19,8 @@ void slot_lost(Machine& m, const SlotLost& event);
 // Gives an attempt to a slot and tells the slot.
 void start_attempt(Machine& m, Worker& worker, int slot, JobRun& job, StageRun& stage, bool again,
                    std::uint64_t grant);
+// A second attempt of a running task on another worker; the first to finish wins.
+void start_twin(Machine& m, Attempt& first, Worker& worker, int slot);
 // Asks for an attempt back; the answer makes its task ready again, uncharged.
 void take_back(Machine& m, Attempt& attempt);
 // Gives up all attempts of a worker that is gone or will be. `blame_loss`: running ones count a

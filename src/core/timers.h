@@ -19,6 +19,8 @@ enum class TimerKind : std::uint8_t {
   kReplace,     // lost workers may be replaced again
   kReadmit,     // an excluded worker may be taken again
   kRebalance,   // tasks queued behind slow ones may move to idle slots
+  kAutoscale,   // the number of workers is looked at
+  kWatch,       // running tasks may have stalled, or be slow enough to be run twice
 };
 
 struct Timer {

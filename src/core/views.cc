@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "core/cluster_flow.h"
+#include "core/eta.h"
 #include "core/explain.h"
+#include "core/stragglers.h"
 
 namespace polysome::core {
 namespace {
@@ -13,6 +15,7 @@ std::string worker_status(const Worker& worker) {
     case WorkerState::kStarting: return "starting";
     case WorkerState::kReady:
       if (worker.aside == Aside::kExcluded) return "excluded";
+      if (worker.aside == Aside::kProbed) return "probed";
       if (worker.aside == Aside::kDrained) return worker.busy > 0 ? "draining" : "drained";
       return worker.busy > 0 ? "busy" : "idle";
     case WorkerState::kDraining: return "draining";
@@ -21,7 +24,7 @@ std::string worker_status(const Worker& worker) {
   return "stopping";
 }
 
-WorkerView view_worker(const Worker& w) {
+WorkerView view_worker(const Machine& m, const Worker& w) {
   WorkerView view;
   view.id = w.id;
   view.status = worker_status(w);
@@ -35,6 +38,8 @@ WorkerView view_worker(const Worker& w) {
   view.running_tasks = w.busy;
   view.completed_tasks = w.completed;
   view.failures = w.failures;
+  view.faults = w.health.faults();
+  view.score = w.health.score_at(m.now);
   view.started = w.started;
   return view;
 }
@@ -69,7 +74,10 @@ JobView view_job(const Machine& m, const JobRun& job, MonoTime now) {
   view.status = job.status;
   view.phase = phase_of(job);
   view.progress = job.status == JobStatus::kCompleted ? 100 : job.progress.percent();
-  view.eta_seconds = job.progress.eta_seconds(now);
+  if (const auto eta = eta_of(m, job, now)) {
+    view.eta_seconds = eta->p50_seconds;
+    view.eta_p90_seconds = eta->p90_seconds;
+  }
   const StageRun* current = nullptr;
   for (const auto& stage : job.stages) {
     const StageProgress& p = stage.progress;
@@ -89,6 +97,7 @@ JobView view_job(const Machine& m, const JobRun& job, MonoTime now) {
   view.peak_memory_bytes = job.peak_memory;
   view.bytes_read = job.bytes_read;
   view.cpu_seconds = job.cpu_seconds;
+  view.stall = stall_of(m, job, now);
   if (job.status == JobStatus::kPending) view.waiting = explain(m, job);
   view.started = job.started;
   view.reused_tasks = job.reused_tasks;
@@ -131,7 +140,7 @@ ClusterView view_cluster(const Machine& m) {
   view.status = cluster_status(m);
   view.spec = m.cluster.spec;
   for (const auto& [n, worker] : m.resources.workers()) {
-    view.workers.push_back(view_worker(worker));
+    view.workers.push_back(view_worker(m, worker));
     if (worker.state == WorkerState::kStopping || worker.state == WorkerState::kStarting) continue;
     view.total_cores += static_cast<int>(worker.slots.size());
     view.used_cores += worker.busy;

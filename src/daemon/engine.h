@@ -35,6 +35,7 @@ struct EngineConfig {
   std::vector<std::string> output_roots;
   std::vector<std::string> read_roots;  // data folders; empty: whatever may be read (polysome run)
   ClusterSpec cluster;                  // defaults of cluster/start
+  std::uint64_t machine_memory = 0;     // for all workers; 0: unknown
   std::string backend = "local";
   SubmitDefaults submit;
   std::int64_t retry_delay_ms = 5000;

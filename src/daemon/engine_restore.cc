@@ -157,6 +157,7 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
   core::Config config;
   config.epoch = epoch;
   config.retry_delay_ms = config_.retry_delay_ms;
+  config.machine_memory = config_.machine_memory;
   core_ = std::make_unique<core::Core>(config, random_());
   next_sequence_ = store_.last_sequence() + 1;
   for (auto& d : store_.datasets()) datasets_.add_loaded(std::move(d));

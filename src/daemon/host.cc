@@ -64,6 +64,7 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.output_roots = c.output_dirs;
   if (!options.any_path) engine.read_roots = options.data_dirs;
   engine.cluster = c.cluster;
+  engine.machine_memory = c.machine_memory;
   engine.backend = c.backend;
   engine.submit = {c.max_attempts, c.partition_size};
   engine.retry_delay_ms = c.retry_delay_ms;

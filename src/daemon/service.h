@@ -26,6 +26,7 @@ struct ServeConfig {
   ClusterSpec cluster;
   bool cluster_flags_given = false;  // then they win over the stored cluster, and say so
   bool autostart = false;
+  std::uint64_t machine_memory = 0;  // that this process may use; bounds scaling; 0: unknown
   std::string backend = "local";
   std::string worker_program;  // path of polysome-worker
   int max_attempts = 3;

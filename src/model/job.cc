@@ -235,6 +235,8 @@ Json JobState::to_json() const {
           {"started_at", time_or_null(started_at)},
           {"completed_at", time_or_null(completed_at)},
           {"eta_seconds", or_null(eta_seconds)},
+          {"eta_p90_seconds", or_null(eta_p90_seconds)},
+          {"stall", stall ? *stall : Json()},
           {"stages", stages_json(stages)},
           {"attempts", attempts_json(attempts)},
           {"peak_memory_bytes", peak_memory_bytes},
@@ -257,6 +259,8 @@ Result<JobState> JobState::from_json(const Json& j) {
     get_time(j, "started_at", &s.started_at);
     get_time(j, "completed_at", &s.completed_at);
     get(j, "eta_seconds", &s.eta_seconds);
+    get(j, "eta_p90_seconds", &s.eta_p90_seconds);
+    get(j, "stall", &s.stall);
     for (const auto& e : j.at("stages")) {
       StageState st;
       get(e, "name", &st.name);
@@ -309,6 +313,8 @@ Json status_json(const JobSpec& spec, const JobState& state, bool full) {
       {"detail", name(state.phase)},
       {"progress", state.progress},
       {"eta_seconds", or_null(state.eta_seconds)},
+      {"eta_p90_seconds", or_null(state.eta_p90_seconds)},
+      {"stall", state.stall ? *state.stall : Json()},
       {"version", state.version},
       {"created_at", format_time(spec.created_at)},
       {"started_at", time_or_null(state.started_at)},

@@ -104,7 +104,9 @@ struct JobState {
   std::uint64_t version = 1;
   std::optional<WallTime> started_at;
   std::optional<WallTime> completed_at;
-  std::optional<double> eta_seconds;
+  std::optional<double> eta_seconds;      // p50
+  std::optional<double> eta_p90_seconds;  // together with eta_seconds
+  std::optional<Json> stall;              // {task, worker, since, message} of the task that hangs
   std::vector<StageState> stages;
   std::vector<AttemptRecord> attempts;  // last 50 failed ones
   std::uint64_t peak_memory_bytes = 0;

@@ -112,6 +112,31 @@ Json stages_json(const std::vector<StageState>& stages) {
   return out;
 }
 
+// With what only explain shows, for the store.
+Json planned_stages_json(const std::vector<StageState>& stages) {
+  Json out = stages_json(stages);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i].kind.empty()) continue;
+    out[i]["kind"] = stages[i].kind;
+    out[i]["after"] = stages[i].after;
+    out[i]["grant_bytes"] = stages[i].grant;
+    out[i]["gang"] = stages[i].gang;
+  }
+  return out;
+}
+
+Json ids_json(const std::vector<JobId>& ids) {
+  Json out = Json::array();
+  for (const auto& id : ids) out.push_back(id.text());
+  return out;
+}
+
+Json refs_json(const std::vector<DatasetRef>& refs) {
+  Json out = Json::array();
+  for (const auto& r : refs) out.push_back(r.to_json());
+  return out;
+}
+
 Json attempts_json(const std::vector<AttemptRecord>& attempts) {
   Json out = Json::array();
   for (const auto& a : attempts)
@@ -175,28 +200,57 @@ Result<DatasetRef> DatasetRef::from_json(const Json& j) {
 }
 
 Json JobSpec::to_json() const {
-  Json refs = Json::array();
-  for (const auto& d : datasets) refs.push_back(d.to_json());
-  Json depends = Json::array();
-  for (const auto& d : depends_on) depends.push_back(d.text());
-  return {{"id", id.text()},
-          {"operation", operation},
-          {"dataset_ids", dataset_ids},
-          {"datasets", std::move(refs)},
-          {"parameters", parameters},
-          {"output", output},
-          {"priority", static_cast<int>(priority)},
-          {"limits", limits_json(limits)},
-          {"partition_size", partition_size},
-          {"type", type},
-          {"user", user},
-          {"name", name},
-          {"tags", tags},
-          {"depends_on", std::move(depends)},
-          {"on_bad_value", on_bad_value},
-          {"max_bad_values", or_null(max_bad_values)},
-          {"retry_of", retry_of ? Json(retry_of->text()) : Json()},
-          {"created_at", format_time(created_at)}};
+  Json out = {{"id", id.text()},
+              {"operation", operation},
+              {"dataset_ids", dataset_ids},
+              {"datasets", refs_json(datasets)},
+              {"parameters", parameters},
+              {"output", output},
+              {"priority", static_cast<int>(priority)},
+              {"limits", limits_json(limits)},
+              {"partition_size", partition_size},
+              {"type", type},
+              {"user", user},
+              {"name", name},
+              {"tags", tags},
+              {"depends_on", ids_json(depends_on)},
+              {"on_bad_value", on_bad_value},
+              {"max_bad_values", or_null(max_bad_values)},
+              {"retry_of", retry_of ? Json(retry_of->text()) : Json()},
+              {"created_at", format_time(created_at)}};
+  if (held) out["held"] = true;
+  if (keep) out["keep"] = true;
+  if (batch) out["batch"] = batch->text();
+  return out;
+}
+
+Json JobSpec::changes_from(const JobSpec& base) const {
+  Json out = {{"id", id.text()}};
+  const auto differs = [&](const char* key, const auto& ours, const auto& theirs) {
+    if (ours != theirs) out[key] = ours;
+  };
+  differs("operation", operation, base.operation);
+  differs("dataset_ids", dataset_ids, base.dataset_ids);
+  if (dataset_ids != base.dataset_ids || !std::ranges::equal(datasets, base.datasets))
+    out["datasets"] = refs_json(datasets);
+  differs("parameters", parameters, base.parameters);
+  differs("output", output, base.output);
+  differs("priority", static_cast<int>(priority), static_cast<int>(base.priority));
+  if (!(limits == base.limits)) out["limits"] = limits_json(limits);
+  differs("partition_size", partition_size, base.partition_size);
+  differs("type", type, base.type);
+  differs("user", user, base.user);
+  differs("name", name, base.name);
+  differs("tags", tags, base.tags);
+  if (depends_on != base.depends_on) out["depends_on"] = ids_json(depends_on);
+  differs("on_bad_value", on_bad_value, base.on_bad_value);
+  if (max_bad_values != base.max_bad_values) out["max_bad_values"] = or_null(max_bad_values);
+  if (retry_of != base.retry_of) out["retry_of"] = retry_of ? Json(retry_of->text()) : Json();
+  differs("held", held, base.held);
+  differs("keep", keep, base.keep);
+  if (batch != base.batch) out["batch"] = batch ? Json(batch->text()) : Json();
+  if (created_at != base.created_at) out["created_at"] = format_time(created_at);
+  return out;
 }
 
 Result<JobSpec> JobSpec::from_json(const Json& j) {
@@ -222,6 +276,10 @@ Result<JobSpec> JobSpec::from_json(const Json& j) {
     std::string retried;
     get(j, "retry_of", &retried);
     s.retry_of = JobId::parse(retried);
+    get(j, "held", &s.held);
+    get(j, "keep", &s.keep);
+    if (const auto it = j.find("batch"); it != j.end() && it->is_string())
+      s.batch = JobId::parse(it->get<std::string>());
     s.created_at = parse_time(j.at("created_at").get<std::string>()).value_or(0);
     return s;
   });
@@ -237,12 +295,13 @@ Json JobState::to_json() const {
           {"eta_seconds", or_null(eta_seconds)},
           {"eta_p90_seconds", or_null(eta_p90_seconds)},
           {"stall", stall ? *stall : Json()},
-          {"stages", stages_json(stages)},
+          {"stages", planned_stages_json(stages)},
           {"attempts", attempts_json(attempts)},
           {"peak_memory_bytes", peak_memory_bytes},
           {"cpu_seconds", cpu_seconds},
           {"bytes_read", bytes_read},
           {"reused_tasks", reused_tasks},
+          {"memory_gb_seconds", memory_gb_seconds},
           {"waiting", waiting ? *waiting : Json()},
           {"error", error ? *error : Json()},
           {"result", result},
@@ -268,6 +327,10 @@ Result<JobState> JobState::from_json(const Json& j) {
       get(e, "tasks_done", &st.tasks_done);
       get(e, "bytes_total", &st.bytes_total);
       get(e, "bytes_done", &st.bytes_done);
+      get(e, "kind", &st.kind);
+      get(e, "after", &st.after);
+      get(e, "grant_bytes", &st.grant);
+      get(e, "gang", &st.gang);
       s.stages.push_back(std::move(st));
     }
     for (const auto& e : j.at("attempts")) {
@@ -286,6 +349,7 @@ Result<JobState> JobState::from_json(const Json& j) {
     get(j, "cpu_seconds", &s.cpu_seconds);
     get(j, "bytes_read", &s.bytes_read);
     get(j, "reused_tasks", &s.reused_tasks);
+    get(j, "memory_gb_seconds", &s.memory_gb_seconds);
     get(j, "waiting", &s.waiting);
     get(j, "error", &s.error);
     if (const auto it = j.find("result"); it != j.end()) s.result = *it;
@@ -314,6 +378,9 @@ Json status_json(const JobSpec& spec, const JobState& state, bool full) {
       {"progress", state.progress},
       {"eta_seconds", or_null(state.eta_seconds)},
       {"eta_p90_seconds", or_null(state.eta_p90_seconds)},
+      {"eta", state.eta_seconds ? Json{{"p50", *state.eta_seconds},
+                                       {"p90", state.eta_p90_seconds.value_or(*state.eta_seconds)}}
+                                : Json()},
       {"stall", state.stall ? *state.stall : Json()},
       {"version", state.version},
       {"created_at", format_time(spec.created_at)},
@@ -330,6 +397,9 @@ Json status_json(const JobSpec& spec, const JobState& state, bool full) {
       {"error", state.error ? *state.error : Json()},
       {"warnings", state.warnings},
       {"output", spec.output.empty() ? Json() : spec.output},
+      {"held", spec.held},
+      {"keep", spec.keep},
+      {"batch_id", spec.batch ? Json(spec.batch->text()) : Json()},
       {"retry_of", spec.retry_of ? Json(spec.retry_of->text()) : Json()},
       {"reused_tasks", state.reused_tasks}};
   if (!spec.depends_on.empty()) {
@@ -352,6 +422,7 @@ Json status_json(const JobSpec& spec, const JobState& state, bool full) {
       {"peak_memory", format_bytes(state.peak_memory_bytes)},
       {"peak_memory_bytes", state.peak_memory_bytes},
       {"cpu_seconds", state.cpu_seconds},
+      {"memory_gb_seconds", state.memory_gb_seconds},
       {"bytes_read", state.bytes_read}};
   j["result"] = state.result;
   return j;

@@ -1,5 +1,5 @@
-// A job as everybody but the core's insides sees it: what was asked for (JobSpec, immutable), how
-// far it is (JobState), and the one table of its states. Plain values.
+// A job as everybody but the core's insides sees it: what was asked for (JobSpec; only PATCH
+// changes it), how far it is (JobState), and the one table of its states. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -50,11 +50,13 @@ struct DatasetRef {
   std::string format;              // csv, tsv, parquet, json, ndjson; empty: by file name
   Json layout = Json::object();    // declared keys only
 
+  bool operator==(const DatasetRef&) const = default;
   Json to_json() const;
   static Result<DatasetRef> from_json(const Json& j);
 };
 
-// What was asked for. Written to the store at submit, never changed.
+// What was asked for. Written to the store at submit; PATCH jobs/{id} changes priority, held, name,
+// tags and keep, nothing else does.
 struct JobSpec {
   JobId id;
   std::string operation;
@@ -73,10 +75,16 @@ struct JobSpec {
   std::string on_bad_value = "fail";  // or "null"
   std::optional<std::int64_t> max_bad_values;
   std::optional<JobId> retry_of;  // the job this one does again
+  bool held = false;              // does not start until released
+  bool keep = false;              // its record is not removed when there are too many
+  std::optional<JobId> batch;     // handed in together with others
   WallTime created_at = 0;
 
   Json to_json() const;
   static Result<JobSpec> from_json(const Json& j);
+  // The members of to_json() in which this job differs from `base`: merged into base.to_json() they
+  // give this one's.
+  Json changes_from(const JobSpec& base) const;
 };
 
 struct StageState {
@@ -85,6 +93,11 @@ struct StageState {
   std::uint64_t tasks_done = 0;
   std::uint64_t bytes_total = 0;
   std::uint64_t bytes_done = 0;
+  // For jobs/{id}/explain; empty until the daemon knows the plan.
+  std::string kind = {};                // map, combine, …
+  std::vector<std::string> after = {};  // stages that must be complete before
+  std::uint64_t grant = 0;              // memory one task needs; 0: the cluster's default
+  bool gang = false;                    // all its tasks at once
 };
 
 struct AttemptRecord {  // a failed attempt, for people
@@ -113,6 +126,7 @@ struct JobState {
   double cpu_seconds = 0;
   std::uint64_t bytes_read = 0;
   std::uint64_t reused_tasks = 0;  // taken over from the job this one does again
+  double memory_gb_seconds = 0;    // of its tasks: peak memory x running time
   std::optional<Json> waiting;     // {code, message, since, unblocked_by, expected_start}
   std::optional<Json> error;       // problem object
   Json result;                     // null until completed

@@ -159,7 +159,8 @@ Json submit_members() {
       {"output", output_schema()},
       {"on_bad_value",
        {{"enum", {"fail", "null"}}, {"description", "a value that is not a number"}}},
-      {"max_bad_values", {{"type", "integer"}, {"minimum", 0}}}};
+      {"max_bad_values", {{"type", "integer"}, {"minimum", 0}}},
+      {"held", described({{"type", "boolean"}}, "does not start until it is released")}};
 }
 
 Json submit_schema(const OperationDescription& operation) {

@@ -34,6 +34,8 @@ struct JobLimits {
   std::optional<std::uint64_t> memory_per_worker;  // least grant of one task
   int max_attempts = 3;
   std::optional<std::int64_t> timeout_ms;  // running time
+
+  bool operator==(const JobLimits&) const = default;
 };
 
 // What one user may hold at a time (resources/limits). Absent: no limit.

@@ -244,6 +244,7 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
     spec.on_bad_value = *bad;
   }
   spec.max_bad_values = body.integer("max_bad_values", 0, INT64_MAX);
+  spec.held = body.boolean("held").value_or(false);
   POLYSOME_TRY(body.finish());
   return out;
 }
@@ -256,6 +257,8 @@ Result<SubmitRequest> parse_retry(const Json& json, const JobSpec& job,
   spec = job;
   spec.retry_of = job.id;
   spec.created_at = 0;
+  spec.batch.reset();
+  spec.held = spec.keep = false;
   const OperationDescription* description = catalog.find(job.operation);
   if (description == nullptr)
     return fail(Code::kInvalid,

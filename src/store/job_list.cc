@@ -28,11 +28,13 @@ std::string equals(std::string_view column, bool may_drive) {
 // Conditions on the job's own row. An index serves one equality only; several are answered by the
 // rarest of them, or by walking the rows, which are small and in the order of the answer.
 void add_columns(const JobFilter& f, bool labelled, Conditions* c) {
-  const bool by_name = !labelled && !f.name.empty();
-  const bool by_user = !labelled && !by_name && !f.user.empty();
+  const bool by_batch = !labelled && f.batch.has_value();
+  const bool by_name = !labelled && !by_batch && !f.name.empty();
+  const bool by_user = !labelled && !by_batch && !by_name && !f.user.empty();
   const int others = (f.status ? 1 : 0) + (f.priority ? 1 : 0) + (f.operation.empty() ? 0 : 1) +
                      (f.since ? 1 : 0) + (f.until ? 1 : 0);
-  const bool by_other = !labelled && !by_name && !by_user && others == 1;
+  const bool by_other = !labelled && !by_batch && !by_name && !by_user && others == 1;
+  if (f.batch) c->add(equals("batch", by_batch), *f.batch);
   if (!f.name.empty()) c->add(equals("name", by_name), f.name);
   if (!f.user.empty()) c->add(equals("user", by_user), f.user);
   if (!f.operation.empty()) c->add(equals("operation", by_other), f.operation);
@@ -58,7 +60,7 @@ JobListSql job_list_sql(const JobFilter& f) {
         "d.job = l.job)",
         f.dataset_id);
   const bool only_labels = labelled && f.name.empty() && f.user.empty() && f.operation.empty() &&
-                           !f.status && !f.priority && !f.since && !f.until;
+                           !f.status && !f.priority && !f.since && !f.until && !f.batch;
   add_columns(f, labelled, &c);
 
   const std::string rows = "processing_jobs AS j";

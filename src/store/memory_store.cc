@@ -4,23 +4,6 @@
 #include <ranges>
 
 namespace polysome {
-namespace {
-
-bool matches(const JobFilter& f, const StoredJob& job) {
-  const JobSpec& s = job.spec;
-  const auto holds = [](const std::vector<std::string>& list, const std::string& value) {
-    return value.empty() || std::ranges::find(list, value) != list.end();
-  };
-  return (!f.status || job.state.status == *f.status) &&
-         (!f.priority || s.priority == *f.priority) &&
-         (f.operation.empty() || s.operation == f.operation) &&
-         (f.user.empty() || s.user == f.user) && (f.name.empty() || s.name == f.name) &&
-         holds(s.dataset_ids, f.dataset_id) && holds(s.tags, f.tag) &&
-         (!f.since || s.created_at >= *f.since) && (!f.until || s.created_at < *f.until);
-}
-
-}  // namespace
-
 MemoryStore::MemoryStore(Post post_to_loop) : post_(std::move(post_to_loop)) {}
 
 MemoryStore::~MemoryStore() { *alive_ = false; }
@@ -65,6 +48,7 @@ std::uint64_t MemoryStore::last_event_id() { return events_.empty() ? 0 : events
 std::uint64_t MemoryStore::last_sequence() {
   std::uint64_t last = 0;
   for (const auto& [id, job] : jobs_) last = std::max(last, job.sequence);
+  for (const auto& [id, job] : unwritten_) last = std::max(last, job.sequence);
   return last;
 }
 
@@ -97,6 +81,37 @@ void MemoryStore::update_job(JobId id, const JobState& state, Done done) {
   put(apply, std::move(done), false);
 }
 
+void MemoryStore::put_job(const StoredJob& job, Done done) {
+  const auto apply = [this, job]() -> Status {
+    unwritten_.erase(job.spec.id);
+    jobs_.insert_or_assign(job.spec.id, job);
+    return {};
+  };
+  put(apply, std::move(done), false);
+}
+
+void MemoryStore::insert_batch(const StoredBatch& batch, const std::vector<StoredJob>& jobs,
+                               const std::string& idempotency_key, const std::string& body_hash,
+                               Done done) {
+  const auto apply = [this, batch, jobs, key = std::pair(batch.user, idempotency_key),
+                      body_hash]() -> Status {
+    const bool keyed = !key.second.empty();
+    if (batches_.contains(batch.id) || (keyed && keys_.contains(key)))
+      return fail(Code::kConflict, "the batch or its idempotency key is stored already");
+    if (keyed) keys_.emplace(key, std::pair(batch.id, body_hash));
+    batches_.emplace(batch.id, batch);
+    for (const auto& job : jobs) unwritten_.emplace(job.spec.id, job);
+    return {};
+  };
+  put(apply, std::move(done), true);
+}
+
+std::optional<StoredBatch> MemoryStore::batch(JobId id) {
+  const auto it = batches_.find(id);
+  if (it == batches_.end()) return std::nullopt;
+  return it->second;
+}
+
 std::optional<StoredJob> MemoryStore::job(JobId id) {
   const auto it = jobs_.find(id);
   if (it == jobs_.end()) return std::nullopt;
@@ -107,15 +122,22 @@ std::vector<StoredJob> MemoryStore::unfinished_jobs() {
   std::vector<StoredJob> jobs;
   for (const auto& [id, job] : jobs_)
     if (!is_final(job.state.status)) jobs.push_back(job);
+  for (const auto& [id, job] : unwritten_) {
+    jobs.push_back(job);
+    jobs.back().written = false;
+  }
   std::ranges::sort(jobs, {}, &StoredJob::sequence);
   return jobs;
 }
 
-std::pair<std::vector<StoredJob>, std::uint64_t> MemoryStore::list_jobs(const JobFilter& filter) {
+std::pair<std::vector<StoredJob>, std::uint64_t> MemoryStore::list_jobs(
+    const JobFilter& filter, std::vector<JobId>* perhaps) {
+  if (perhaps != nullptr)
+    std::erase_if(*perhaps, [this](const JobId& id) { return jobs_.contains(id); });
   std::vector<StoredJob> page;
   std::uint64_t total = 0;
   for (const auto& [id, job] : std::views::reverse(jobs_)) {
-    if (!matches(filter, job)) continue;
+    if (!matches(filter, job.spec, job.state)) continue;
     ++total;
     if (page.size() == filter.limit || (filter.before && id >= *filter.before)) continue;
     page.push_back(job);
@@ -248,6 +270,36 @@ std::optional<StoredMetrics> MemoryStore::newest_metrics() {
   // The last of the greatest timestamps.
   const auto last = std::views::reverse(metrics_);
   return *std::ranges::max_element(last, {}, &StoredMetrics::timestamp);
+}
+
+void MemoryStore::record_usage(const StoredUsage& usage) {
+  const auto apply = [this, usage]() -> Status {
+    usage_.push_back(usage);
+    return {};
+  };
+  put(apply, {}, false);
+}
+
+void MemoryStore::each_usage(WallTime since, const std::function<void(const StoredUsage&)>& visit) {
+  for (const auto& u : usage_)
+    if (u.ended_at >= since) visit(u);
+}
+
+void MemoryStore::append_decision(const StoredDecision& decision) {
+  const auto apply = [this, decision]() -> Status {
+    decisions_.push_back(decision);
+    decisions_.back().id = static_cast<std::int64_t>(decisions_.size());
+    return {};
+  };
+  put(apply, {}, false);
+}
+
+std::vector<StoredDecision> MemoryStore::decisions(std::optional<std::int64_t> before,
+                                                   std::size_t limit) {
+  std::vector<StoredDecision> found;
+  for (const auto& d : std::views::reverse(decisions_))
+    if (found.size() < limit && (!before || d.id < *before)) found.push_back(d);
+  return found;
 }
 
 void MemoryStore::flush(Done done) {

@@ -31,8 +31,14 @@ class MemoryStore final : public Store {
                   const std::string& body_hash, Done done) override;
   void update_job(JobId id, const JobState& state, Done done) override;
   std::optional<StoredJob> job(JobId id) override;
+  void put_job(const StoredJob& job, Done done) override;
+  void insert_batch(const StoredBatch& batch, const std::vector<StoredJob>& jobs,
+                    const std::string& idempotency_key, const std::string& body_hash,
+                    Done done) override;
+  std::optional<StoredBatch> batch(JobId id) override;
   std::vector<StoredJob> unfinished_jobs() override;
-  std::pair<std::vector<StoredJob>, std::uint64_t> list_jobs(const JobFilter& filter) override;
+  std::pair<std::vector<StoredJob>, std::uint64_t> list_jobs(const JobFilter& filter,
+                                                             std::vector<JobId>* perhaps) override;
   std::uint64_t count_jobs() override;
   void record_tasks(JobId job, std::vector<StoredTaskRange> finished) override;
   void forget_task(JobId job, std::uint32_t stage, std::uint32_t index) override;
@@ -51,6 +57,11 @@ class MemoryStore final : public Store {
   void append_metrics(WallTime timestamp, const Json& fields) override;
   std::vector<StoredMetrics> metrics(WallTime since, std::size_t limit) override;
   std::optional<StoredMetrics> newest_metrics() override;
+  void record_usage(const StoredUsage& usage) override;
+  void each_usage(WallTime since, const std::function<void(const StoredUsage&)>& visit) override;
+  void append_decision(const StoredDecision& decision) override;
+  std::vector<StoredDecision> decisions(std::optional<std::int64_t> before,
+                                        std::size_t limit) override;
   void flush(Done done) override;
   std::optional<Error> trouble() override { return refusal_; }
 
@@ -72,12 +83,16 @@ class MemoryStore final : public Store {
 
   std::uint32_t epoch_ = 0;
   std::map<JobId, StoredJob> jobs_;
+  std::map<JobId, StoredJob> unwritten_;  // of batches, without a row of their own
+  std::map<JobId, StoredBatch> batches_;
   std::map<std::pair<std::string, std::string>, std::pair<JobId, std::string>> keys_;
   std::map<JobId, std::map<std::uint32_t, RangeSet>> tasks_;
   std::map<std::uint64_t, StoredEvent> events_;
   std::map<std::string, StoredDataset> datasets_;
   std::map<std::string, Json> settings_;
   std::vector<StoredMetrics> metrics_;
+  std::vector<StoredUsage> usage_;
+  std::vector<StoredDecision> decisions_;
 };
 
 }  // namespace polysome

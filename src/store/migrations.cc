@@ -113,7 +113,58 @@ CREATE TABLE cluster_metrics (
 CREATE INDEX metrics_by_time ON cluster_metrics(timestamp);
 )sql";
 
-constexpr std::array kMigrations{Migration{1, kVersion1}};
+// Jobs handed in together (batch_records.h), records that are kept, what ended jobs used, decisions
+// of the autoscaler.
+constexpr const char* kVersion2 = R"sql(
+ALTER TABLE processing_jobs ADD COLUMN batch BLOB;
+ALTER TABLE processing_jobs ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_by_batch ON processing_jobs(batch) WHERE batch IS NOT NULL;
+
+CREATE TABLE batches (
+  id BLOB NOT NULL PRIMARY KEY,
+  user TEXT NOT NULL,
+  n_jobs INTEGER NOT NULL,
+  written INTEGER NOT NULL,
+  first BLOB NOT NULL,
+  last BLOB NOT NULL,
+  first_sequence INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  base TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE batch_chunks (
+  batch BLOB NOT NULL,
+  number INTEGER NOT NULL,
+  jobs TEXT NOT NULL,
+  UNIQUE (batch, number)
+) STRICT;
+
+CREATE TABLE job_usage (
+  job BLOB NOT NULL PRIMARY KEY,
+  ended_at INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  completed INTEGER NOT NULL,
+  cpu_seconds REAL NOT NULL,
+  memory_gb_seconds REAL NOT NULL,
+  seconds REAL NOT NULL,
+  wait_seconds REAL NOT NULL,
+  bytes_read INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL,
+  peak_memory INTEGER NOT NULL
+) STRICT;
+CREATE INDEX usage_by_end ON job_usage(ended_at);
+
+CREATE TABLE scaling_decisions (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  before INTEGER NOT NULL,
+  after INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  numbers TEXT NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array kMigrations{Migration{1, kVersion1}, Migration{2, kVersion2}};
 
 // "Plys": tells our files from other people's SQLite files.
 constexpr std::int64_t kApplicationId = 0x506C7973;

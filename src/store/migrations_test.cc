@@ -90,6 +90,13 @@ TEST(SqliteStore, ReadsAFileOfVersion1) {
   filter.dataset_id = "my_dataset";
   filter.status = JobStatus::kRunning;
   EXPECT_EQ(store->list_jobs(filter).second, 1u);
+  // What version 2 added has its place, and old jobs are of no batch.
+  StoredJob put = jobs[0];
+  EXPECT_FALSE(put.spec.batch || put.spec.held || put.spec.keep);
+  put.spec.keep = true;
+  store->put_job(put, {});
+  settle(loop, *store);
+  EXPECT_TRUE(store->job(put.spec.id)->spec.keep);
 }
 
 TEST(Migrations, CopyTheFileBeforeTheFirstStep) {

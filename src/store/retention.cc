@@ -15,6 +15,10 @@ constexpr const char* kEventCount =
     "SELECT (SELECT max(id) FROM events) - (SELECT min(id) FROM events) + 1";
 constexpr const char* kMetricCount =
     "SELECT (SELECT max(id) FROM cluster_metrics) - (SELECT min(id) FROM cluster_metrics) + 1";
+constexpr const char* kUsageCount =
+    "SELECT (SELECT max(rowid) FROM job_usage) - (SELECT min(rowid) FROM job_usage) + 1";
+constexpr const char* kDecisionCount =
+    "SELECT (SELECT max(id) FROM scaling_decisions) - (SELECT min(id) FROM scaling_decisions) + 1";
 
 // Per-job numbers of events go on where they were, also when a waiting job's events are pruned.
 Result<bool> trim_events(Database& db, std::int64_t kept) {
@@ -42,6 +46,16 @@ Result<bool> trim_metrics(Database& db, std::int64_t kept) {
   return count - kept > kRowsAStep;
 }
 
+Result<bool> trim_decisions(Database& db, std::int64_t kept) {
+  POLYSOME_ASSIGN(const auto count, db.integer(kDecisionCount));
+  if (count <= kept) return false;
+  POLYSOME_ASSIGN(const auto first, db.integer("SELECT min(id) FROM scaling_decisions"));
+  POLYSOME_TRY(Query(db, "DELETE FROM scaling_decisions WHERE id < ?")
+                   .with(first + std::min(count - kept, kRowsAStep))
+                   .run());
+  return count - kept > kRowsAStep;
+}
+
 Result<bool> trim_keys(Database& db, WallTime ended_before) {
   POLYSOME_TRY(Query(db,
                      "DELETE FROM idempotency WHERE (user, key) IN (SELECT user, key FROM "
@@ -51,14 +65,34 @@ Result<bool> trim_keys(Database& db, WallTime ended_before) {
   return sqlite3_changes64(db.handle()) == kRowsAStep;
 }
 
+// Batches that are empty by now.
+Status trim_batches(Database& db) {
+  return db.run(
+      "DELETE FROM batches WHERE written = n_jobs AND NOT EXISTS (SELECT 1 FROM processing_jobs AS "
+      "j WHERE j.batch = batches.id)");
+}
+
+Result<bool> trim_usage(Database& db, std::int64_t kept) {
+  POLYSOME_ASSIGN(const auto count, db.integer(kUsageCount));
+  if (count <= kept) return false;
+  POLYSOME_TRY(Query(db,
+                     "DELETE FROM job_usage WHERE rowid IN (SELECT rowid FROM job_usage ORDER BY "
+                     "rowid LIMIT ?)")
+                   .with(std::min(count - kept, kRowsAStep))
+                   .run());
+  return count - kept > kRowsAStep;
+}
+
 Result<Trimmed> trim_jobs(Database& db, std::int64_t over) {
   Trimmed trimmed;
   if (over <= 0) return trimmed;
   std::vector<JobId> oldest;
   Query query(
       db,
-      "SELECT id FROM processing_jobs WHERE +status IN ('completed', 'failed', 'cancelled') "
-      "ORDER BY id LIMIT ?");
+      // A job of a batch whose array is still there would come back from it.
+      "SELECT id FROM processing_jobs WHERE +status IN ('completed', 'failed', 'cancelled') AND "
+      "keep = 0 AND (batch IS NULL OR NOT EXISTS (SELECT 1 FROM batch_chunks AS c WHERE c.batch = "
+      "processing_jobs.batch)) ORDER BY id LIMIT ?");
   query.with(std::min(over, kJobsAStep));
   while (query.next()) oldest.push_back(query.job_id(0));
   POLYSOME_TRY(query.status());
@@ -68,6 +102,7 @@ Result<Trimmed> trim_jobs(Database& db, std::int64_t over) {
           "DELETE FROM idempotency WHERE job = ?", "DELETE FROM task_ranges WHERE job = ?",
           "DELETE FROM processing_jobs WHERE id = ?"})
       POLYSOME_TRY(Query(db, from).with(id).run());
+  if (!oldest.empty()) POLYSOME_TRY(trim_batches(db));
   trimmed.jobs = static_cast<std::int64_t>(oldest.size());
   trimmed.more = trimmed.jobs > 0 && trimmed.jobs < over;
   return trimmed;
@@ -79,7 +114,9 @@ Result<Trimmed> trim_all(Database& db, const RetentionLimits& limits, std::int64
   POLYSOME_ASSIGN(const bool events, trim_events(db, limits.events));
   POLYSOME_ASSIGN(const bool metrics, trim_metrics(db, limits.metrics));
   POLYSOME_ASSIGN(const bool keys, trim_keys(db, now - limits.keys_ms));
-  trimmed.more = trimmed.more || events || metrics || keys;
+  POLYSOME_ASSIGN(const bool usage, trim_usage(db, limits.usage));
+  POLYSOME_ASSIGN(const bool decisions, trim_decisions(db, limits.decisions));
+  trimmed.more = trimmed.more || events || metrics || keys || usage || decisions;
   return trimmed;
 }
 

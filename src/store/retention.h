@@ -14,6 +14,8 @@ struct RetentionLimits {
   std::int64_t jobs = 1'000'000;
   std::int64_t events = 1'000'000;
   std::int64_t metrics = 500'000;
+  std::int64_t usage = 1'000'000;
+  std::int64_t decisions = 100'000;
   WallTime keys_ms = 7LL * 24 * 3600 * 1000;  // after the job's end
 };
 

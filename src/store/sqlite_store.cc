@@ -8,8 +8,10 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "store/batch_records.h"
 #include "store/inbox.h"
 #include "store/job_list.h"
+#include "store/learned_records.h"
 #include "store/migrations.h"
 #include "store/state_folder.h"
 #include "store/writer.h"
@@ -19,6 +21,8 @@ namespace {
 
 // Writes waiting for the disk above which new work is turned away.
 constexpr std::size_t kMostWaiting = 500'000;
+
+constexpr std::string_view kCount = "SELECT count(*) FROM processing_jobs";
 
 // A read that fails is a broken disk or a defect; readers of the store see nothing there.
 void note(const Status& status) {
@@ -60,7 +64,9 @@ class SqliteStore final : public Store {
   Result<std::uint32_t> next_epoch() override;
   std::uint64_t last_event_id() override { return number("SELECT max(id) FROM events"); }
   std::uint64_t last_sequence() override {
-    return number("SELECT max(sequence) FROM processing_jobs");
+    return number(
+        "SELECT max(coalesce((SELECT max(sequence) FROM processing_jobs), 0), "
+        "coalesce((SELECT max(first_sequence + n_jobs - 1) FROM batches), 0))");
   }
 
   std::optional<std::pair<JobId, std::string>> find_key(const std::string& user,
@@ -72,9 +78,17 @@ class SqliteStore final : public Store {
   void update_job(JobId id, const JobState& state, Done done) override {
     keep(writes::update_job(id, state), std::move(done));
   }
+  void put_job(const StoredJob& job, Done done) override {
+    keep(writes::put_job(job), std::move(done));
+  }
+  void insert_batch(const StoredBatch& batch, const std::vector<StoredJob>& jobs,
+                    const std::string& idempotency_key, const std::string& body_hash,
+                    Done done) override;
+  std::optional<StoredBatch> batch(JobId id) override;
   std::optional<StoredJob> job(JobId id) override;
   std::vector<StoredJob> unfinished_jobs() override;
-  std::pair<std::vector<StoredJob>, std::uint64_t> list_jobs(const JobFilter& filter) override;
+  std::pair<std::vector<StoredJob>, std::uint64_t> list_jobs(const JobFilter& filter,
+                                                             std::vector<JobId>* perhaps) override;
   std::uint64_t count_jobs() override { return static_cast<std::uint64_t>(writer_.jobs()); }
 
   void record_tasks(JobId job, std::vector<StoredTaskRange> finished) override {
@@ -113,6 +127,18 @@ class SqliteStore final : public Store {
   std::vector<StoredMetrics> metrics(WallTime since, std::size_t limit) override;
   std::optional<StoredMetrics> newest_metrics() override;
 
+  void record_usage(const StoredUsage& usage) override {
+    keep(learned_records::record_usage(usage), {});
+  }
+  void each_usage(WallTime since, const std::function<void(const StoredUsage&)>& visit) override {
+    note(learned_records::each_usage(reader_, since, visit));
+  }
+  void append_decision(const StoredDecision& decision) override {
+    keep(learned_records::append_decision(decision), {});
+  }
+  std::vector<StoredDecision> decisions(std::optional<std::int64_t> before,
+                                        std::size_t limit) override;
+
   void flush(Done done) override {
     keep([](WriteContext&) -> Status { return {}; }, std::move(done));
   }
@@ -126,6 +152,7 @@ class SqliteStore final : public Store {
     inbox_->put({.apply = std::move(apply), .done = std::move(done), .refusable = true});
   }
   std::uint64_t number(std::string_view sql);
+  std::pair<std::vector<StoredJob>, std::uint64_t> read_list(const JobFilter& filter);
   std::vector<StoredMetrics> read_metrics(Query& query);
 
   const StateFolder folder_;
@@ -181,10 +208,57 @@ std::vector<StoredJob> SqliteStore::unfinished_jobs() {
   while (query.next())
     if (auto job = job_of(query)) jobs.push_back(std::move(*job));
   note(query.status());
+  const std::size_t rows = jobs.size();
+  note(batch_records::unwritten(reader_, &jobs));
+  if (jobs.size() > rows) std::ranges::sort(jobs, {}, &StoredJob::sequence);
   return jobs;
 }
 
-std::pair<std::vector<StoredJob>, std::uint64_t> SqliteStore::list_jobs(const JobFilter& filter) {
+void SqliteStore::insert_batch(const StoredBatch& batch, const std::vector<StoredJob>& jobs,
+                               const std::string& idempotency_key, const std::string& body_hash,
+                               Done done) {
+  auto encoded = batch_records::encode(jobs);
+  const std::size_t chunks = encoded.chunks.size();
+  for (std::size_t i = 0; i < chunks; ++i)
+    refusable(batch_records::insert_chunk(batch.id, i, std::move(encoded.chunks[i])), {});
+  refusable(batch_records::insert_header(batch, std::move(encoded.base), encoded.first_sequence,
+                                         chunks, idempotency_key, body_hash),
+            [this, done = std::move(done)](const Status& status) {
+              if (!status) keep(batch_records::remove_loose_chunks(), {});
+              if (done) done(status);
+            });
+}
+
+std::optional<StoredBatch> SqliteStore::batch(JobId id) {
+  Status status;
+  auto found = batch_records::find(reader_, id, &status);
+  note(status);
+  return found;
+}
+
+std::vector<StoredDecision> SqliteStore::decisions(std::optional<std::int64_t> before,
+                                                   std::size_t limit) {
+  std::vector<StoredDecision> found;
+  note(learned_records::decisions(reader_, before, limit, &found));
+  return found;
+}
+
+std::pair<std::vector<StoredJob>, std::uint64_t> SqliteStore::list_jobs(
+    const JobFilter& filter, std::vector<JobId>* perhaps) {
+  if (perhaps == nullptr) return read_list(filter);
+  note(reader_.run("BEGIN"));
+  auto listed = read_list(filter);
+  std::erase_if(*perhaps, [this](const JobId& id) {
+    Query query(reader_, "SELECT 1 FROM processing_jobs WHERE id = ?");
+    return query.with(id).next();
+  });
+  // The writer may be ahead of its count of jobs by a commit.
+  if (job_list_sql(filter).filter.empty()) listed.second = number(kCount);
+  note(reader_.run("COMMIT"));
+  return listed;
+}
+
+std::pair<std::vector<StoredJob>, std::uint64_t> SqliteStore::read_list(const JobFilter& filter) {
   const auto sql = job_list_sql(filter);
   std::vector<StoredJob> jobs;
   Query page(reader_, sql.page);
@@ -317,6 +391,8 @@ Result<std::unique_ptr<Store>> open_sqlite_store(
   const auto file = folder.path() / "store.db";
   POLYSOME_ASSIGN(auto writer, Database::open(file, Database::Mode::kWrite, options.vfs));
   POLYSOME_TRY(migrate(writer, store_migrations()));
+  // Of a batch that the service's end cut off.
+  POLYSOME_TRY(writer.run("DELETE FROM batch_chunks WHERE batch NOT IN (SELECT id FROM batches)"));
   POLYSOME_TRY(sync_folder(folder.path()));
   POLYSOME_ASSIGN(const auto jobs, writer.integer("SELECT count(*) FROM processing_jobs"));
   POLYSOME_ASSIGN(auto reader, Database::open(file, Database::Mode::kRead, options.vfs));

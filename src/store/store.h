@@ -28,18 +28,50 @@ struct StoredJob {
   JobSpec spec;
   JobState state;
   std::uint64_t sequence = 0;
+  bool written = true;  // false: of a batch, without a row of its own yet
 };
 
 struct JobFilter {
   std::optional<JobStatus> status;
   std::optional<Priority> priority;
   std::string operation, dataset_id, user, name, tag;
+  std::optional<JobId> batch;
   std::optional<WallTime> since, until;  // created at or after; created before
   std::size_t limit = 100;
   // False leaves JobState::result out: lists don't show it, and reading it costs most.
   bool full = true;
   // Jobs older than this one (exclusive); the page token.
   std::optional<JobId> before;
+};
+
+// Jobs handed in together.
+struct StoredBatch {
+  JobId id;
+  std::string user;
+  std::uint64_t n_jobs = 0;
+  JobId first, last;
+  WallTime created_at = 0;
+};
+
+// What an ended job took; kept longer than its record may be, for resources/usage and what is
+// learned.
+struct StoredUsage {
+  JobId job;
+  WallTime ended_at = 0;
+  std::string user, operation;
+  bool completed = false;
+  double cpu_seconds = 0, memory_gb_seconds = 0;
+  double seconds = 0;       // from its first task to its end
+  double wait_seconds = 0;  // from submission to its first task, or to its end
+  std::uint64_t bytes_read = 0, input_bytes = 0, peak_memory = 0;
+};
+
+struct StoredDecision {  // of the autoscaler
+  std::int64_t id = 0;
+  WallTime at = 0;
+  int from = 0, to = 0;
+  std::string reason;
+  Json numbers = Json::object();
 };
 
 struct StoredEvent {
@@ -90,9 +122,20 @@ class Store {
   // the next group).
   virtual void update_job(JobId id, const JobState& state, Done done) = 0;
   virtual std::optional<StoredJob> job(JobId id) = 0;
+  // Writes a job as a whole, new or changed: after PATCH, and the first change of a job of a batch.
+  virtual void put_job(const StoredJob& job, Done done) = 0;
+  // All of them or none, in the order of their sequences. The record is one array; a job has a row
+  // of its own, and is found by job() and list_jobs(), from its first put_job on. Until then only
+  // unfinished_jobs() has it. The key is kept a week from created_at.
+  virtual void insert_batch(const StoredBatch& batch, const std::vector<StoredJob>& jobs,
+                            const std::string& idempotency_key, const std::string& body_hash,
+                            Done done) = 0;
+  virtual std::optional<StoredBatch> batch(JobId id) = 0;
   virtual std::vector<StoredJob> unfinished_jobs() = 0;  // by sequence
+  // Newest first, and the total of the filter. Takes from `perhaps` the jobs that have a row, in
+  // the same moment's state.
   virtual std::pair<std::vector<StoredJob>, std::uint64_t> list_jobs(
-      const JobFilter& filter) = 0;  // newest first, total of the filter
+      const JobFilter& filter, std::vector<JobId>* perhaps = nullptr) = 0;
   virtual std::uint64_t count_jobs() = 0;
 
   // ---- finished tasks ----
@@ -122,11 +165,23 @@ class Store {
                                              std::size_t limit) = 0;  // oldest first
   virtual std::optional<StoredMetrics> newest_metrics() = 0;
 
+  // ---- what the scheduler learns ----
+  virtual void record_usage(const StoredUsage& usage) = 0;
+  // Of jobs that ended at or after `since`, oldest first.
+  virtual void each_usage(WallTime since, const std::function<void(const StoredUsage&)>& visit) = 0;
+  virtual void append_decision(const StoredDecision& decision) = 0;  // `id` is given here
+  // Newest first; older than `before` when given.
+  virtual std::vector<StoredDecision> decisions(std::optional<std::int64_t> before,
+                                                std::size_t limit) = 0;
+
   // Calls `done` when everything queued before is committed.
   virtual void flush(Done done) = 0;
   // A sentence when writing fails (disk full, file gone) or is far behind; submit answers 507/503
   // until it heals.
   virtual std::optional<Error> trouble() = 0;
 };
+
+// Whether a job is one of the filter's (`before` and `limit` apart).
+bool matches(const JobFilter& filter, const JobSpec& spec, const JobState& state);
 
 }  // namespace polysome

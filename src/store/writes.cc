@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "store/batch_records.h"
 
 namespace polysome::writes {
 namespace {
@@ -41,8 +42,31 @@ struct JobRow {
   std::optional<int> n_workers;
   std::optional<std::uint64_t> memory_per_worker;
   WallTime created_at = 0;
+  std::optional<JobId> batch;
+  bool keep = false;
   StateText state;
 };
+
+JobRow row_of(const StoredJob& job) {
+  JobRow row;
+  row.id = job.spec.id;
+  row.sequence = job.sequence;
+  row.type = job.spec.type;
+  row.operation = job.spec.operation;
+  row.user = job.spec.user;
+  row.name = job.spec.name;
+  row.spec = dump(job.spec.to_json());
+  row.dataset_ids = job.spec.dataset_ids;
+  row.tags = job.spec.tags;
+  row.priority = static_cast<int>(job.spec.priority);
+  row.n_workers = job.spec.limits.n_workers;
+  row.memory_per_worker = job.spec.limits.memory_per_worker;
+  row.created_at = job.spec.created_at;
+  row.batch = job.spec.batch;
+  row.keep = job.spec.keep;
+  row.state = text_of(job.state);
+  return row;
+}
 
 Status insert_row(Database& db, const JobRow& row) {
   std::optional<std::string> dataset;
@@ -51,10 +75,11 @@ Status insert_row(Database& db, const JobRow& row) {
       Query(db,
             "INSERT INTO processing_jobs (id, sequence, type, operation, dataset_id, priority, "
             "status, progress, n_workers, memory_per_worker, user, name, created_at, started_at, "
-            "completed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            "completed_at, batch, keep) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
           .with(row.id, row.sequence, row.type, row.operation, dataset, row.priority,
                 row.state.status, row.state.progress, row.n_workers, row.memory_per_worker,
-                row.user, row.name, row.created_at, row.state.started_at, row.state.completed_at)
+                row.user, row.name, row.created_at, row.state.started_at, row.state.completed_at,
+                row.batch, row.keep ? 1 : 0)
           .run());
   return Query(db, "INSERT INTO job_documents (job, spec, state, result) VALUES (?, ?, ?, ?)")
       .with(row.id, row.spec, row.state.state, row.state.result)
@@ -91,29 +116,42 @@ Apply raise_epoch() {
 }
 
 Apply insert_job(const StoredJob& job, const std::string& key, const std::string& body_hash) {
-  JobRow row;
-  row.id = job.spec.id;
-  row.sequence = job.sequence;
-  row.type = job.spec.type;
-  row.operation = job.spec.operation;
-  row.user = job.spec.user;
-  row.name = job.spec.name;
-  row.spec = dump(job.spec.to_json());
+  JobRow row = row_of(job);
   row.key = key;
   row.body_hash = body_hash;
-  row.dataset_ids = job.spec.dataset_ids;
-  row.tags = job.spec.tags;
-  row.priority = static_cast<int>(job.spec.priority);
-  row.n_workers = job.spec.limits.n_workers;
-  row.memory_per_worker = job.spec.limits.memory_per_worker;
-  row.created_at = job.spec.created_at;
-  row.state = text_of(job.state);
   return [row = std::move(row)](WriteContext& c) -> Status {
     POLYSOME_TRY(insert_key(c.db, row));
     POLYSOME_TRY(insert_row(c.db, row));
     POLYSOME_TRY(insert_labels(c.db, row));
     ++c.jobs_added;
     return {};
+  };
+}
+
+Apply put_job(const StoredJob& job) {
+  return [row = row_of(job)](WriteContext& c) -> Status {
+    Query known(c.db, "SELECT 1 FROM processing_jobs WHERE id = ?");
+    const bool there = known.with(row.id).next();
+    POLYSOME_TRY(known.status());
+    if (!there) {
+      POLYSOME_TRY(insert_row(c.db, row));
+      POLYSOME_TRY(insert_labels(c.db, row));
+      if (row.batch) POLYSOME_TRY(batch_records::job_written(c.db, *row.batch));
+      ++c.jobs_added;
+      return {};
+    }
+    POLYSOME_TRY(Query(c.db,
+                       "UPDATE processing_jobs SET priority = ?, name = ?, keep = ?, status = ?, "
+                       "progress = ?, started_at = ?, completed_at = ? WHERE id = ?")
+                     .with(row.priority, row.name, row.keep ? 1 : 0, row.state.status,
+                           row.state.progress, row.state.started_at, row.state.completed_at, row.id)
+                     .run());
+    POLYSOME_TRY(
+        Query(c.db, "UPDATE job_documents SET spec = ?, state = ?, result = ? WHERE job = ?")
+            .with(row.spec, row.state.state, row.state.result, row.id)
+            .run());
+    POLYSOME_TRY(Query(c.db, "DELETE FROM job_labels WHERE job = ?").with(row.id).run());
+    return insert_labels(c.db, row);
   };
 }
 

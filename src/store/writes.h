@@ -26,6 +26,8 @@ namespace writes {
 
 Apply raise_epoch();
 Apply insert_job(const StoredJob& job, const std::string& key, const std::string& body_hash);
+// The row, documents and labels as they are now; inserted when the job has none.
+Apply put_job(const StoredJob& job);
 Apply update_job(const JobId& id, const JobState& state);
 Apply record_tasks(const JobId& job, std::vector<StoredTaskRange> finished);
 Apply forget_task(const JobId& job, std::uint32_t stage, std::uint32_t index);

@@ -278,4 +278,11 @@ Result<Caller> Access::admit(const HttpRequest& head) {
   return local_user(head);
 }
 
+Status check_admin(const Caller& caller, std::string_view what) {
+  if (caller.admin) return {};
+  return fail(Code::kForbidden, fmt::format("{} may not {}", caller.user, what),
+              "ask an admin: root, the account the service runs as, or a token of scope admin "
+              "(polysome token new NAME --admin)");
+}
+
 }  // namespace polysome::api

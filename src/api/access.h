@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -74,6 +75,8 @@ class Access {
   std::unordered_map<uid_t, Member> members_;
 };
 
+// Errors: kForbidden; `what` says what only admins may: "change the limits".
+Status check_admin(const Caller& caller, std::string_view what);
 // The ids of groups by name or number. Errors: kInvalid.
 Result<gid_t> group_of(const std::string& name);
 

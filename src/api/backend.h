@@ -8,24 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "api/scheduling_backend.h"
 #include "model/job.h"
 #include "model/operation.h"
 #include "model/submit_request.h"
 
 namespace polysome::api {
 
-template <class T>
-using Reply = std::function<void(Result<T>)>;
-
-struct SubmitAnswer {
-  Json body;  // job_id, status, queue_position, links …
-  JobId id;
-  bool replayed = false;  // same Idempotency-Key and body as before
-};
 struct ListQuery {
   std::optional<JobStatus> status;
   std::optional<Priority> priority;
   std::string operation, dataset_id, user, name, tag;
+  std::optional<JobId> batch;
   std::optional<WallTime> since, until;
   std::size_t limit = 100;
   std::string page_token;
@@ -72,9 +66,8 @@ struct Told {
   bool last_of_job = false;  // the final job.status: ends jobs/{id}/events
 };
 
-class Backend {
+class Backend : public SchedulingBackend {
  public:
-  virtual ~Backend() = default;
   virtual const OperationCatalog& catalog() const = 0;
   virtual SubmitDefaults submit_defaults() const = 0;
 

@@ -139,7 +139,7 @@ bool Connection::take_head() {
     return false;
   }
   request_ = {};
-  parser_ = std::make_unique<RequestParser>(hub_->config.max_body);
+  parser_ = std::make_unique<RequestParser>();
   const auto parsed = parser_->parse_head(std::string_view(in_).substr(0, *end), &request_);
   in_.erase(0, *end);
   scanned_ = 0;
@@ -152,6 +152,11 @@ bool Connection::take_head() {
   fill_ends();
   if (auto refusal = hub_->handler->refuse(request_)) {
     refuse(std::move(*refusal));
+    return false;
+  }
+  const auto limit = hub_->handler->body_limit(request_).value_or(hub_->config.max_body);
+  if (const auto fits = parser_->limit_body(limit); !fits) {
+    refuse(problem_answer(fits.error()));
     return false;
   }
   const auto expect = request_.header("Expect");

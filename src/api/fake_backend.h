@@ -150,6 +150,69 @@ class FakeBackend : public Backend {
     return out;
   }
 
+  void submit_batch(std::vector<SubmitRequest> requests, const std::string& caller,
+                    const std::string& key, const std::string& hash,
+                    Reply<SubmitAnswer> reply) override {
+    Json users = Json::array();
+    for (const auto& r : requests) users.push_back(r.spec.user);
+    const Json with = {{"n_jobs", requests.size()},
+                       {"users", users},
+                       {"caller", caller},
+                       {"key", key},
+                       {"hash", hash}};
+    asked.emplace_back("submit_batch", with);
+    reply(SubmitAnswer{{{"asked", with}}, job_number(8), key == "again"});
+  }
+  void patch_job(const JobId&, const JobPatch& p, Reply<Json> reply) override {
+    note("patch_job",
+         {{"priority", p.priority ? Json(name(*p.priority)) : Json()},
+          {"held", p.held ? Json(*p.held) : Json()},
+          {"keep", p.keep ? Json(*p.keep) : Json()},
+          {"name", p.name ? Json(*p.name) : Json()},
+          {"tags", p.tags ? Json(*p.tags) : Json()}},
+         reply);
+  }
+  void cancel_jobs(const CancelFilter& f, Reply<Json> reply) override {
+    note("cancel_jobs",
+         {{"user", f.user},
+          {"status", f.status ? Json(name(*f.status)) : Json()},
+          {"tag", f.tag},
+          {"job_ids", f.job_ids ? Json(f.job_ids->size()) : Json()},
+          {"reason", f.reason}},
+         reply);
+  }
+  Result<Json> explain(const JobId& id) override {
+    if (!jobs.contains(id)) return fail(Code::kNotFound, "there is no job " + id.text());
+    return Json{{"job_id", id.text()}};
+  }
+  void pause_queue(const std::string& reason, Reply<Json> reply) override {
+    note("pause_queue", reason, reply);
+  }
+  void resume_queue(Reply<Json> reply) override { note("resume_queue", Json(), reply); }
+  Json limits() override { return queue_limits.to_json(); }
+  void set_limits(const QueueLimits& l, Reply<Json> reply) override {
+    queue_limits = l;
+    reply(limits());
+  }
+  void set_worker_aside(const std::string& id, WorkerAction action, const std::string& reason,
+                        double seconds, Reply<Json> reply) override {
+    if (id != "w1") return reply(fail(Code::kNotFound, "there is no worker \"" + id + "\""));
+    note("set_worker_aside",
+         {{"action", static_cast<int>(action)}, {"reason", reason}, {"seconds", seconds}}, reply);
+  }
+  Json autoscale() override { return {{"enabled", false}}; }
+  void set_autoscale(const Json& body, Reply<Json> reply) override {
+    note("set_autoscale", body, reply);
+  }
+  Json autoscale_decisions(std::optional<std::int64_t> before, std::size_t limit) override {
+    return {{"before", before ? Json(*before) : Json()}, {"limit", limit}};
+  }
+  Json usage(bool by_operation, std::optional<WallTime> since) override {
+    return {{"by_operation", by_operation}, {"since", since ? Json(*since) : Json()}};
+  }
+  Json recommendations(const std::string& operation) override { return {{"operation", operation}}; }
+  Json fault_statistics() override { return {{"attempts", 0}}; }
+
   void data_load(const Json& body, Reply<Json> reply) override { note("data_load", body, reply); }
   void data_partition(const Json& body, Reply<Json> reply) override {
     note("data_partition", body, reply);
@@ -208,6 +271,7 @@ class FakeBackend : public Backend {
         subscriber.second(told);
   }
 
+  QueueLimits queue_limits;
   std::map<JobId, Json> jobs;
   Json snapshot_data;
   std::optional<Error> refuse_plan;

@@ -109,6 +109,11 @@ class RequestHandler {
   virtual ~RequestHandler() = default;
   // Looks at the head before the body is read; an answer refuses the request.
   virtual std::optional<HttpResponse> refuse(const HttpRequest& head) = 0;
+  // The most bytes the body may have, when that is not the server's own limit.
+  virtual std::optional<std::size_t> body_limit(const HttpRequest& head) const {
+    (void)head;
+    return std::nullopt;
+  }
   virtual void handle(HttpRequest request, Responder responder) = 0;
 };
 

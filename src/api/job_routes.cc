@@ -109,6 +109,12 @@ void list(Backend& backend, const Call& call, const Responder& to) {
   out.user = query.text("user").value_or("");
   out.name = query.text("name").value_or("");
   out.tag = query.text("tag").value_or("");
+  if (const auto batch = query.text("batch_id")) {
+    out.batch = JobId::parse(*batch);
+    if (!out.batch)
+      query.refuse(Error(Code::kInvalid, fmt::format("batch_id \"{}\" is no id", *batch),
+                         "it is the batch_id that jobs/batch answered"));
+  }
   out.since = query.time("since");
   out.until = query.time("until");
   out.limit = query.limit();
@@ -220,8 +226,8 @@ void add_job_routes(Router& router, Backend& backend) {
   };
   at("POST", "submit", "hand in a job", {}, submit);
   at("GET", "list", "jobs, newest first",
-     {"status", "priority", "operation", "dataset_id", "user", "name", "tag", "since", "until",
-      "limit", "page_token", "view"},
+     {"status", "priority", "operation", "dataset_id", "user", "name", "tag", "batch_id", "since",
+      "until", "limit", "page_token", "view"},
      list);
   at("GET", "{id}", "one job", {"wait", "after"}, status);
   at("GET", "{id}/status", "one job; waits for a change when asked", {"wait", "after"}, status);

@@ -62,7 +62,8 @@ Json parameters_of(const Route& route) {
                    {"schema", {{"type", "string"}, {"minLength", 1}}}});
   for (const auto& name : route.query)
     out.push_back({{"name", name}, {"in", "query"}, {"schema", query_schema(name, route.pattern)}});
-  if (route.pattern.ends_with("/jobs/submit") || route.pattern.ends_with("/retry"))
+  if (route.pattern.ends_with("/jobs/submit") || route.pattern.ends_with("/jobs/batch") ||
+      route.pattern.ends_with("/retry"))
     out.push_back(
         {{"name", "Idempotency-Key"},
          {"in", "header"},
@@ -76,9 +77,10 @@ Json body_of(const Route& route) {
   const std::string key = route.method + " " + route.pattern;
   const auto named = body_schema_name(key);
   if (!named) return nullptr;
-  const bool required = key.ends_with("/jobs/submit") || key.ends_with("/jobs/validate") ||
-                        key.ends_with("/scale") || key.ends_with("/load") ||
-                        key.ends_with("/partition");
+  const bool required =
+      key.ends_with("/jobs/submit") || key.ends_with("/jobs/validate") || key.ends_with("/scale") ||
+      key.ends_with("/load") || key.ends_with("/partition") || key.ends_with("/jobs/batch") ||
+      key.ends_with("/jobs/cancel") || route.method == "PATCH" || route.method == "PUT";
   return {{"required", required},
           {"content", {{"application/json", {{"schema", reference(*named)}}}}}};
 }

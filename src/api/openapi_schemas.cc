@@ -7,6 +7,7 @@
 #include "api/router.h"
 #include "model/operation_schema.h"
 #include "model/resources.h"
+#include "model/submit_batch.h"
 
 namespace polysome::api {
 namespace {
@@ -65,11 +66,90 @@ Json job_schema() {
       {"job_id", "status", "phase", "operation", "progress", "version", "user", "created_at"});
 }
 
+Json autoscale_body() {
+  return body({{"enabled", {{"type", "boolean"}}},
+               {"min", integer(1, kMaxWorkers)},
+               {"max", integer(1, kMaxWorkers)}});
+}
+
 Json cluster_body() {
   return body({{"n_workers", integer(1, kMaxWorkers)},
                {"threads_per_worker", integer(1, kMaxThreadsPerWorker)},
                {"memory_limit", size_schema("memory of each worker")},
-               {"backend", one_of({"local", "dask"})}});
+               {"backend", one_of({"local", "dask"})},
+               {"autoscale", autoscale_body()}});
+}
+
+Json user_limits() {
+  return {{"max_pending_jobs", or_null(integer(0, 10'000'000))},
+          {"max_running_jobs", or_null(integer(1, 10'000'000))},
+          {"max_cores", or_null(integer(1, kMaxWorkers * kMaxThreadsPerWorker))},
+          {"max_memory", {{"type", {"integer", "string", "null"}}}},
+          {"max_priority", or_null(integer(1, 4))}};
+}
+
+// What steers queue and cluster.
+void add_scheduling(const Json& members, Json* out) {
+  const Json any = {{"type", "object"}};
+  const Json flag = {{"type", "boolean"}};
+  const Json token = {{"type", {"string", "null"}}};
+  const Json tags = list_of(text());
+  (*out)["Nothing"] = body(Json::object());
+  (*out)["Batch"] =
+      body({{"defaults", any},
+            {"jobs",
+             {{"type", "array"}, {"items", any}, {"minItems", 1}, {"maxItems", kMostBatchJobs}}}},
+           {"jobs"});
+  (*out)["BatchTaken"] = object({{"batch_id", text()},
+                                 {"n_jobs", integer(1)},
+                                 {"first_job_id", text()},
+                                 {"last_job_id", text()}},
+                                {"batch_id", "n_jobs", "first_job_id", "last_job_id"});
+  (*out)["CancelMany"] = body({{"user", text()},
+                               {"status", one_of({"pending", "running"})},
+                               {"name", text()},
+                               {"tag", text()},
+                               {"batch_id", text()},
+                               {"job_ids", list_of(text())},
+                               {"reason", text()}});
+  (*out)["Cancelled"] = object({{"matched", integer(0)},
+                                {"cancelled", integer(0)},
+                                {"cancelling", integer(0)},
+                                {"job_ids", list_of(text())}},
+                               {"matched", "cancelled", "cancelling", "job_ids"});
+  (*out)["Patch"] = body({{"priority", members["priority"]},
+                          {"held", flag},
+                          {"keep", flag},
+                          {"name", members["name"]},
+                          {"tags", tags}});
+  (*out)["Explained"] = object({{"job_id", text()}, {"plan", any}}, {"job_id", "plan", "waiting"});
+  (*out)["Pause"] = body({{"reason", {{"type", "string"}, {"maxLength", 1000}}}});
+  (*out)["Queue"] = object({{"pending", integer(0)},
+                            {"running", integer(0)},
+                            {"paused", flag},
+                            {"by_priority", any},
+                            {"by_user", any},
+                            {"users", list_of(any)},
+                            {"jobs", list_of(any)}},
+                           {"pending", "running", "paused", "users", "jobs"});
+  Json of_user = user_limits();
+  of_user["weight"] = {{"type", "number"}, {"minimum", 0.001}, {"maximum", 1000}};
+  (*out)["Limits"] =
+      body({{"max_pending_jobs", or_null(integer(0, 10'000'000))},
+            {"per_user", body(user_limits())},
+            {"users", {{"type", "object"}, {"additionalProperties", body(of_user)}}}});
+  (*out)["Autoscale"] = autoscale_body();
+  (*out)["Drain"] = (*out)["Pause"];
+  (*out)["Exclude"] = body({{"reason", {{"type", "string"}, {"maxLength", 1000}}},
+                            {"for_seconds", {{"type", "number"}, {"minimum", 0.001}}}});
+  (*out)["Usage"] = list_of(object({{"jobs", integer(0)},
+                                    {"cpu_seconds", {{"type", "number"}}},
+                                    {"memory_gb_seconds", {{"type", "number"}}},
+                                    {"bytes_read", integer(0)},
+                                    {"wait_seconds_p50", {{"type", "number"}}}},
+                                   {"jobs", "cpu_seconds", "memory_gb_seconds"}));
+  (*out)["Decisions"] = object({{"decisions", list_of(any)}, {"next_page_token", token}},
+                               {"decisions", "next_page_token"});
 }
 
 struct Named {
@@ -77,11 +157,25 @@ struct Named {
   const char* schema;
 };
 constexpr Named kBodies[] = {
-    {"POST /jobs/submit", "Submit"},         {"POST /jobs/validate", "Submit"},
-    {"POST /jobs/{id}/cancel", "Cancel"},    {"POST /jobs/{id}/retry", "Retry"},
-    {"POST /cluster/start", "ClusterStart"}, {"POST /cluster/stop", "ClusterStop"},
-    {"POST /cluster/scale", "ClusterScale"}, {"POST /data/load", "Load"},
+    {"POST /jobs/submit", "Submit"},
+    {"POST /jobs/validate", "Submit"},
+    {"POST /jobs/{id}/cancel", "Cancel"},
+    {"POST /jobs/{id}/retry", "Retry"},
+    {"POST /cluster/start", "ClusterStart"},
+    {"POST /cluster/stop", "ClusterStop"},
+    {"POST /cluster/scale", "ClusterScale"},
+    {"POST /data/load", "Load"},
     {"POST /data/partition", "Partition"},
+    {"POST /jobs/batch", "Batch"},
+    {"POST /jobs/cancel", "CancelMany"},
+    {"PATCH /jobs/{id}", "Patch"},
+    {"POST /queue/pause", "Pause"},
+    {"POST /queue/resume", "Nothing"},
+    {"PUT /resources/limits", "Limits"},
+    {"PUT /cluster/autoscale", "Autoscale"},
+    {"POST /cluster/workers/{id}/drain", "Drain"},
+    {"POST /cluster/workers/{id}/exclude", "Exclude"},
+    {"POST /cluster/workers/{id}/readmit", "Nothing"},
 };
 constexpr Named kAnswers[] = {
     {"POST /jobs/submit", "Submitted"},      {"POST /jobs/{id}/retry", "Submitted"},
@@ -91,7 +185,12 @@ constexpr Named kAnswers[] = {
     {"GET /jobs/{id}/logs", "LogPage"},      {"GET /cluster/status", "Cluster"},
     {"POST /cluster/start", "Cluster"},      {"POST /cluster/stop", "Cluster"},
     {"POST /cluster/scale", "Cluster"},      {"GET /operations", "Operations"},
-    {"GET /operations/{name}", "Operation"},
+    {"GET /operations/{name}", "Operation"}, {"PATCH /jobs/{id}", "Job"},
+    {"POST /jobs/batch", "BatchTaken"},      {"POST /jobs/cancel", "Cancelled"},
+    {"GET /jobs/{id}/explain", "Explained"}, {"GET /queue/status", "Queue"},
+    {"POST /queue/pause", "Queue"},          {"POST /queue/resume", "Queue"},
+    {"GET /resources/limits", "Limits"},     {"PUT /resources/limits", "Limits"},
+    {"GET /resources/usage", "Usage"},       {"GET /cluster/autoscale/decisions", "Decisions"},
 };
 
 template <std::size_t N>
@@ -112,6 +211,7 @@ Json query_schema(const std::string& name, const std::string& pattern) {
   if (name == "after") return integer(0);
   if (name == "step") return {{"type", "number"}, {"exclusiveMinimum", 0}};
   if (name == "since" || name == "until") return time_text();
+  if (name == "by") return one_of({"user", "operation"});
   if (name == "view") return one_of({"full", "basic"});
   if (name == "from") return one_of({"now"});
   if (name == "follow") return {{"type", "boolean"}};
@@ -226,6 +326,7 @@ Json shared_schemas() {
   out["Operations"] = object({{"operations", list_of({{"$ref", "#/components/schemas/Operation"}})},
                               {"total", integer(0)}},
                              {"operations", "total"});
+  add_scheduling(members, &out);
   return out;
 }
 

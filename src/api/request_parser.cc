@@ -7,6 +7,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 
 #include "api/request_target.h"
+#include "base/bytes.h"
 
 namespace polysome::api {
 namespace {
@@ -127,10 +128,12 @@ class RequestParser::Beast final : public http::basic_parser<true> {
 
 namespace {
 
+Error too_large(std::size_t most) {
+  return Error(Code::kTooLarge, fmt::format("the body is over {}", format_bytes(most)),
+               "data goes into files below a data folder; a request only names them");
+}
+
 Error error_of(const boost::beast::error_code& ec) {
-  if (ec == http::error::body_limit)
-    return Error(Code::kTooLarge, "the body is over 1 MB",
-                 "data goes into files below a data folder; a request only names them");
   if (ec == http::error::header_limit)
     return Error(Code::kHeadersTooLarge, "the request's headers are over 8 kB or more than 100");
   return malformed(fmt::format("not a request: {}", ec.message()));
@@ -147,9 +150,9 @@ Result<std::size_t> find_head_end(std::string_view bytes, std::size_t from) {
   return std::string_view::npos;
 }
 
-RequestParser::RequestParser(std::size_t body_limit) : beast_(std::make_unique<Beast>()) {
-  beast_->body_limit(body_limit);
-  beast_->header_limit(1U << 20);  // the connection has its own, smaller limit
+RequestParser::RequestParser() : beast_(std::make_unique<Beast>()) {
+  beast_->body_limit(boost::none);  // limit_body and feed look at it: it depends on the route
+  beast_->header_limit(1U << 20);   // the connection has its own, smaller limit
   beast_->eager(false);
 }
 
@@ -169,6 +172,12 @@ Status RequestParser::parse_head(std::string_view head, HttpRequest* request) {
   return parse_target(request);
 }
 
+Status RequestParser::limit_body(std::size_t most) {
+  most_ = most;
+  if (beast_->content_length().value_or(0) > most) return fail(too_large(most));
+  return {};
+}
+
 Result<std::size_t> RequestParser::feed(std::string_view bytes, HttpRequest* request) {
   beast_->request = request;
   std::size_t used = 0;
@@ -177,6 +186,7 @@ Result<std::size_t> RequestParser::feed(std::string_view bytes, HttpRequest* req
     const std::size_t n =
         beast_->put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), ec);
     used += n;
+    if (request->body.size() > most_) return fail(too_large(most_));
     if (ec == http::error::need_more) break;
     if (ec) return fail(error_of(ec));
     if (n == 0) break;

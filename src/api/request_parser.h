@@ -19,14 +19,16 @@ Result<std::size_t> find_head_end(std::string_view bytes, std::size_t from);
 
 class RequestParser {
  public:
-  explicit RequestParser(std::size_t body_limit);
+  RequestParser();
   ~RequestParser();
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
   // `head` ends with the blank line. Fills all of `request` but body and endpoints. Errors:
-  // kMalformed, kTooLarge (announced body).
+  // kMalformed.
   Status parse_head(std::string_view head, HttpRequest* request);
+  // After the head, before the body. Errors: kTooLarge (announced body).
+  Status limit_body(std::size_t most);
   // Takes body bytes into request->body; answers with the number used. Errors: kMalformed
   // (chunking), kTooLarge.
   Result<std::size_t> feed(std::string_view bytes, HttpRequest* request);
@@ -38,6 +40,7 @@ class RequestParser {
  private:
   class Beast;
   std::unique_ptr<Beast> beast_;
+  std::size_t most_ = 0;
 };
 
 }  // namespace polysome::api

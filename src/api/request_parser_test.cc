@@ -8,10 +8,11 @@ namespace {
 // Parses a whole request given at once; the error of the head or body.
 Result<HttpRequest> parse(const std::string& bytes, std::size_t body_limit = 1000) {
   HttpRequest request;
-  RequestParser parser(body_limit);
+  RequestParser parser;
   POLYSOME_ASSIGN(const std::size_t end, find_head_end(bytes, 0));
   if (end == std::string::npos) return fail(Code::kTimeout, "incomplete head");
   POLYSOME_TRY(parser.parse_head(std::string_view(bytes).substr(0, end), &request));
+  POLYSOME_TRY(parser.limit_body(body_limit));
   POLYSOME_TRY(parser.feed(std::string_view(bytes).substr(end), &request));
   if (!parser.done()) return fail(Code::kTimeout, "incomplete body");
   return request;
@@ -44,9 +45,10 @@ TEST(RequestParser, ReadsChunksHoweverTheyArrive) {
   EXPECT_EQ(whole->header("Host"), "localhost") << "a trailer is no header";
   // Byte by byte, with what was not used given again.
   HttpRequest request;
-  RequestParser parser(1000);
+  RequestParser parser;
   const std::size_t end = *find_head_end(bytes, 0);
   ASSERT_TRUE(parser.parse_head(bytes.substr(0, end), &request));
+  ASSERT_TRUE(parser.limit_body(1000));
   std::string left;
   for (const char c : bytes.substr(end)) {
     ASSERT_FALSE(parser.done());

@@ -191,6 +191,11 @@ std::optional<HttpResponse> Router::refusal(const HttpRequest& head) {
   return std::nullopt;
 }
 
+std::optional<std::size_t> Router::body_limit(const HttpRequest& head) const {
+  const auto match = find(head);
+  return match && match->route != nullptr ? match->route->max_body : std::nullopt;
+}
+
 void Router::handle(HttpRequest request, Responder responder) {
   if (auto page = access_.foreign_origin(request))
     responder = std::make_shared<CrossOriginExchange>(std::move(responder), std::move(*page));

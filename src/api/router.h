@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Route {
   std::string text;     // one line for people
   std::vector<std::string> query;  // names of the parameters it takes
   std::function<void(const Call&, const Responder&)> handler;
+  std::optional<std::size_t> max_body = std::nullopt;  // absent: the server's limit
 };
 
 class Router final : public RequestHandler {
@@ -37,6 +39,7 @@ class Router final : public RequestHandler {
   const std::vector<Route>& routes() const { return routes_; }
 
   std::optional<HttpResponse> refuse(const HttpRequest& head) override;
+  std::optional<std::size_t> body_limit(const HttpRequest& head) const override;
   void handle(HttpRequest request, Responder responder) override;
 
  private:

@@ -19,11 +19,14 @@ struct PushConfig {
 
 void add_cluster_routes(Router& router, Backend& backend);  // cluster/*, metrics/cluster
 void add_job_routes(Router& router, Backend& backend);      // jobs/*, but their events
+void add_batch_routes(Router& router, Backend& backend);    // jobs/batch, cancel, PATCH, explain
 void add_trial_routes(Router& router, Backend& backend);    // jobs/validate, jobs/{id}/retry
 void add_log_routes(Router& router, Backend& backend);      // jobs/{id}/logs
 void add_operation_routes(Router& router, Backend& backend);
-void add_docs_routes(Router& router, Backend& backend);  // openapi.json, docs
-void add_queue_routes(Router& router, Backend& backend);
+void add_docs_routes(Router& router, Backend& backend);      // openapi.json, docs
+void add_queue_routes(Router& router, Backend& backend);     // queue/*, resources/limits
+void add_scaling_routes(Router& router, Backend& backend);   // workers set aside, cluster/autoscale
+void add_resource_routes(Router& router, Backend& backend);  // usage, recommendations, faults
 void add_data_routes(Router& router, Backend& backend);
 void add_health_routes(Router& router, Backend& backend);  // health, livez, readyz, version
 void add_push_routes(Router& router, Backend& backend, PushConfig config = {});

@@ -65,10 +65,15 @@ Result<std::string> idempotency_key(const HttpRequest& request) {
 Result<SubmitRequest> read_submit(const Json& body, const Caller& caller, Backend& backend) {
   POLYSOME_ASSIGN(SubmitRequest request,
                   parse_submit(body, backend.catalog(), backend.submit_defaults()));
-  POLYSOME_TRY(check_user(request.spec.user, caller));
-  POLYSOME_TRY(check_datasets(request.spec, caller, backend));
-  if (request.spec.user.empty()) request.spec.user = caller.user;
+  POLYSOME_TRY(check_rights(&request, caller, backend));
   return request;
+}
+
+Status check_rights(SubmitRequest* request, const Caller& caller, Backend& backend) {
+  POLYSOME_TRY(check_user(request->spec.user, caller));
+  POLYSOME_TRY(check_datasets(request->spec, caller, backend));
+  if (request->spec.user.empty()) request->spec.user = caller.user;
+  return {};
 }
 
 Reply<SubmitAnswer> answer_submit(const Responder& to) {

@@ -12,6 +12,8 @@ namespace polysome::api {
 // The request with `user` filled in. Errors: as parse_submit; kForbidden for another user's name or
 // result.
 Result<SubmitRequest> read_submit(const Json& body, const Caller& caller, Backend& backend);
+// The same for a request that is read already.
+Status check_rights(SubmitRequest* request, const Caller& caller, Backend& backend);
 // "" when there is none. Errors: kInvalid.
 Result<std::string> idempotency_key(const HttpRequest& request);
 // Tells an idempotent repeat from another request: of the body with sorted members.

@@ -21,10 +21,11 @@ Result<Json> read_value(const Parameter& parameter, const std::string& text);
 // key=value and key:=JSON of parameters, layout.KEY=value of the layout, all else datasets.
 // `params` is an object of parameters, or a whole body of jobs/submit; "@FILE" reads it from there.
 // key=value wins. The parameters are checked by the description, names with the nearest known one;
-// the answer has them as given, defaults are the service's.
+// the answer has them as given, defaults are the service's. A `part` of a body may lack what is
+// required.
 Result<JobArguments> read_job_arguments(const OperationDescription& operation,
                                         const std::vector<std::string>& words,
-                                        const std::string& params);
+                                        const std::string& params, bool part = false);
 
 // Changed parameters alone: key=value read by the declared types, over what `params` says; names
 // and values are the service's to check.

@@ -52,8 +52,12 @@ Result<ServiceClient> connect(const CommonFlags& flags);
 void add_serve_command(CLI::App& app, Context& context);
 void add_run_command(CLI::App& app, Context& context);
 void add_submit_command(CLI::App& app, Context& context);
-void add_job_commands(CLI::App& app, Context& context);   // status watch wait cancel
-void add_list_commands(CLI::App& app, Context& context);  // list queue
+void add_job_commands(CLI::App& app, Context& context);  // status watch wait cancel
+void add_list_commands(CLI::App& app, Context& context);
+void add_queue_commands(CLI::App& app, Context& context);  // queue set hold release limits
+void add_insight_commands(CLI::App& app,
+                          Context& context);  // explain usage recommend faults health
+void add_top_command(CLI::App& app, Context& context);
 void add_result_command(CLI::App& app, Context& context);
 void add_data_commands(CLI::App& app, Context& context);  // load partition
 void add_cluster_commands(CLI::App& app, Context& context);

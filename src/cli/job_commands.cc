@@ -68,6 +68,7 @@ Fields status_fields(const Json& s) {
   add("parameters", parameters_text(object_of(s, "parameters")));
   add("status", state_text(s));
   add("waiting", printable(text_of(s, "waiting_reason")));
+  add("stalled", printable(text_of(object_of(s, "stall"), "message")));
   add("priority", text_of(s, "priority_name"));
   add("user", printable(text_of(s, "user")));
   add("submitted", when(s, "created_at"));
@@ -168,29 +169,9 @@ Result<int> wait_for(const Context& context, const WaitOptions& o, const CommonF
 
 struct CancelOptions {
   std::vector<std::string> jobs;
-  std::string user, status, tag, name, reason;
+  std::string user, status, tag, name, batch, reason;
   bool yes = false;
 };
-
-Result<std::vector<std::string>> matching_jobs(ServiceClient& client, const CancelOptions& o) {
-  std::vector<std::string> ids;
-  std::vector<std::string> states{"running", "pending"};
-  if (!o.status.empty()) states = {o.status};
-  for (const auto& state : states) {
-    std::string token;
-    do {
-      POLYSOME_ASSIGN(const Json page, client.get("jobs/list", {{"status", state},
-                                                                {"user", o.user},
-                                                                {"tag", o.tag},
-                                                                {"name", o.name},
-                                                                {"limit", "1000"},
-                                                                {"page_token", token}}));
-      for (const auto& job : list_of(page, "jobs")) ids.push_back(text_of(job, "job_id"));
-      token = text_of(page, "next_page_token");
-    } while (!token.empty());
-  }
-  return ids;
-}
 
 Status confirm(const Context& context, std::size_t n, bool yes) {
   if (yes || n == 0) return {};
@@ -203,22 +184,66 @@ Status confirm(const Context& context, std::size_t n, bool yes) {
   return fail(Code::kCancelled, "nothing was cancelled");
 }
 
+Result<std::size_t> matching_jobs(ServiceClient& client, const CancelOptions& o) {
+  std::size_t n = 0;
+  std::vector<std::string> states{"running", "pending"};
+  if (!o.status.empty()) states = {o.status};
+  for (const auto& state : states) {
+    POLYSOME_ASSIGN(const Json page, client.get("jobs/list", {{"status", state},
+                                                              {"user", o.user},
+                                                              {"tag", o.tag},
+                                                              {"name", o.name},
+                                                              {"batch_id", o.batch},
+                                                              {"limit", "1"}}));
+    n += whole_of(page, "total");
+  }
+  return n;
+}
+
+Result<int> cancel_matching(const Context& context, const Output& output, ServiceClient& client,
+                            const CancelOptions& o) {
+  POLYSOME_ASSIGN(const std::size_t n, matching_jobs(client, o));
+  if (n == 0) {
+    note("no job to cancel");
+    return 0;
+  }
+  POLYSOME_TRY(confirm(context, n, o.yes));
+  Json body = Json::object();
+  const auto add = [&](const char* key, const std::string& value) {
+    if (!value.empty()) body[key] = value;
+  };
+  add("user", o.user);
+  add("status", o.status);
+  add("tag", o.tag);
+  add("name", o.name);
+  add("batch_id", o.batch);
+  add("reason", o.reason);
+  POLYSOME_ASSIGN(const Json answer, client.post("jobs/cancel", body));
+  if (output.format() == Format::kId) {
+    for (const auto& id : list_of(answer, "job_ids")) output.line(cell_text(id));
+    return 0;
+  }
+  std::string text = counted(whole_of(answer, "cancelled"), "job") + " cancelled";
+  if (const auto left = whole_of(answer, "cancelling"); left > 0)
+    text += fmt::format(", {} stopping", format_count(left));
+  output.record(answer, {{"cancel", text}}, "matched");
+  return 0;
+}
+
 Result<int> cancel(const Context& context, const CancelOptions& o, const CommonFlags& flags) {
   POLYSOME_ASSIGN(const Output output, output_of(context, flags));
-  const bool filter = !o.user.empty() || !o.status.empty() || !o.tag.empty() || !o.name.empty();
+  const bool filter =
+      !o.user.empty() || !o.status.empty() || !o.tag.empty() || !o.name.empty() || !o.batch.empty();
   if (o.jobs.empty() != filter)
     return fail(Code::kInvalid,
                 o.jobs.empty() ? "no job is named" : "give jobs or a filter, not both",
                 context.command("cancel JOB…, or cancel --user NAME --status pending"));
   POLYSOME_ASSIGN(ServiceClient client, connect(flags));
+  if (filter) return cancel_matching(context, output, client, o);
   std::vector<std::string> ids;
   for (const auto& name : o.jobs) {
     POLYSOME_ASSIGN(std::string id, client.job_id(name));
     ids.push_back(std::move(id));
-  }
-  if (filter) {
-    POLYSOME_ASSIGN(ids, matching_jobs(client, o));
-    POLYSOME_TRY(confirm(context, ids.size(), o.yes));
   }
   Json body = Json::object();
   if (!o.reason.empty()) body["reason"] = o.reason;
@@ -230,8 +255,6 @@ Result<int> cancel(const Context& context, const CancelOptions& o, const CommonF
       done.push_back(std::move(*answer));
       continue;
     }
-    // One that ended meanwhile is what a filter's user wanted anyway.
-    if (filter && answer.error().code == Code::kConflict) continue;
     if (answer.error().code == Code::kUnavailable) return fail(answer.error());
     print_error(answer.error(), context.terminal.colour_err);
     exit_code = info(answer.error().code).exit_code;
@@ -335,6 +358,7 @@ void add_job_commands(CLI::App& app, Context& context) {
         ->type_name("STATE");
     command->add_option("--tag", o->tag, "all with this tag")->type_name("TAG");
     command->add_option("--name", o->name, "all with this name")->type_name("NAME");
+    command->add_option("--batch", o->batch, "all of this batch")->type_name("BATCH_ID");
     command->add_option("--reason", o->reason, "noted with the job")->type_name("TEXT");
     command->add_flag("--yes", o->yes, "do not ask");
     add_service_flags(command, flags);

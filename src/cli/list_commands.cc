@@ -1,4 +1,4 @@
-// polysome list and queue.
+// polysome list.
 #include <fmt/format.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@ namespace polysome::cli {
 namespace {
 
 struct ListOptions {
-  std::string user, status, since, tag, operation, dataset, name, priority;
+  std::string user, status, since, tag, operation, dataset, name, priority, batch;
   bool mine = false;
   int n = 20;
 };
@@ -77,7 +77,8 @@ Result<int> list(const Context& context, const ListOptions& o, const CommonFlags
                                           {"operation", o.operation},
                                           {"dataset_id", o.dataset},
                                           {"name", o.name},
-                                          {"priority", o.priority}},
+                                          {"priority", o.priority},
+                                          {"batch_id", o.batch}},
                                          o.n));
   const Json& jobs = list_of(body, "jobs");
   if (jobs.empty() && output.for_people()) {
@@ -109,36 +110,6 @@ Result<int> list(const Context& context, const ListOptions& o, const CommonFlags
   return 0;
 }
 
-Result<int> queue(const Context& context, const CommonFlags& flags) {
-  POLYSOME_ASSIGN(const Output output, output_of(context, flags));
-  POLYSOME_ASSIGN(ServiceClient client, connect(flags));
-  POLYSOME_ASSIGN(const Json body, client.get("queue/status"));
-  const Json& jobs = list_of(body, "jobs");
-  if (output.for_people()) {
-    const auto pending = whole_of(body, "pending");
-    std::string line = fmt::format("{} pending, {} running", format_count(pending),
-                                   format_count(whole_of(body, "running")));
-    if (pending > 0)
-      line += fmt::format(", the oldest waits for {}",
-                          format_duration(number_of(body, "oldest_wait_seconds")));
-    output.line(line);
-    if (jobs.empty()) return 0;
-    output.line("");
-  }
-  output.list(body, jobs,
-              {{"", "position", Align::kRight},
-               {"job", "job_id", Align::kLeft,
-                [](const Json& j) { return short_id(text_of(j, "job_id")); }},
-               {"operation", "operation"},
-               {"priority", "priority_name"},
-               {"user", "user"},
-               {"waits", "waiting_seconds", Align::kRight,
-                [](const Json& j) { return format_duration(number_of(j, "waiting_seconds")); }},
-               {"for", "waiting_reason"}},
-              "job_id");
-  return 0;
-}
-
 }  // namespace
 
 void add_list_commands(CLI::App& app, Context& context) {
@@ -159,17 +130,12 @@ void add_list_commands(CLI::App& app, Context& context) {
     command->add_option("--dataset", o->dataset, "of this dataset")->type_name("NAME");
     command->add_option("--name", o->name, "of this name")->type_name("NAME");
     command->add_option("--priority", o->priority, "of this priority")->type_name("P");
+    command->add_option("--batch", o->batch, "of this batch")->type_name("BATCH_ID");
     command->add_option("-n", o->n, "so many (20)")
         ->type_name("N")
         ->check(CLI::Range(1, 1'000'000));
     add_service_flags(command, flags);
     context.on(command, [&context, o, flags] { return list(context, *o, *flags); });
-  }
-  {
-    auto* command = app.add_subcommand("queue", "what waits, in the order it would start, and why");
-    auto flags = std::make_shared<CommonFlags>();
-    add_service_flags(command, flags);
-    context.on(command, [&context, flags] { return queue(context, *flags); });
   }
 }
 

@@ -25,12 +25,19 @@ One job, no service:
 A service and its jobs:
   serve                                 start the service
   submit OPERATION DATASET key=value…   hand in a job
-  list, queue                           jobs, newest first; what waits and why
+  list, queue, top                      jobs, newest first; what waits and why; live
   status, watch, wait, cancel JOB       one job
   retry JOB key=value…, logs JOB [-f]   once more; what was said about it
+  explain JOB                           its plan, and why it waits
   result JOB                            its table
+  set JOB key=value, hold, release JOB  change a job that waits
   load NAME SOURCE, partition DATASET   data
-  cluster start|stop|scale N|status|workers
+  cluster start|stop|scale N|status|workers|drain|exclude|readmit W|autoscale
+
+A shared queue:
+  queue pause|resume, limits            nothing starts; what users may hold
+  usage, faults, recommend              what was used, what failed, what jobs will need
+  health                                whether the service is well
 
 More:
   ops [OPERATION]                       the operations and their parameters
@@ -57,6 +64,11 @@ const std::vector<std::pair<std::string, std::string>>& other_words() {
       {"rm", "cancel"},
       {"operations", "ops"},
       {"server", "serve"},
+      {"why", "explain"},
+      {"pause", "queue pause"},
+      {"resume", "queue resume"},
+      {"drain", "cluster drain"},
+      {"autoscale", "cluster autoscale"},
       {"show", "status"},
       {"follow", "watch"},
       {"exec", "run"}};
@@ -162,6 +174,9 @@ void add_commands(CLI::App& app, Context& context) {
   add_submit_command(app, context);
   add_job_commands(app, context);
   add_list_commands(app, context);
+  add_queue_commands(app, context);
+  add_insight_commands(app, context);
+  add_top_command(app, context);
   add_result_command(app, context);
   add_data_commands(app, context);
   add_cluster_commands(app, context);

@@ -104,6 +104,32 @@ Result<Json> ServiceClient::post(const std::string& path, const Json& body, cons
   return ask(std::move(post));
 }
 
+Result<Json> ServiceClient::change(const char* method, const std::string& path, const Json& body) {
+  HttpAsk put;
+  put.method = method;
+  put.target = std::string(kBase) + path;
+  put.body = dump(body);
+  return ask(std::move(put));
+}
+
+Result<Json> ServiceClient::put(const std::string& path, const Json& body) {
+  return change("PUT", path, body);
+}
+
+Result<Json> ServiceClient::patch(const std::string& path, const Json& body) {
+  return change("PATCH", path, body);
+}
+
+Result<Json> ServiceClient::get_any(const std::string& path) {
+  HttpAsk get;
+  get.target = std::string(kBase) + path;
+  POLYSOME_ASSIGN(const HttpAnswer answer, http_.send(get));
+  auto json = parse_trusted_json(answer.body);
+  if (!json || !json->is_object() || json->contains("detail"))
+    return fail(error_of_answer(answer, url()));
+  return json;
+}
+
 Result<Json> ServiceClient::submit(const Json& body, const std::string& path) {
   HttpAsk post;
   post.method = "POST";

@@ -23,6 +23,10 @@ class ServiceClient {
   // hint.
   Result<Json> get(const std::string& path, const Query& query = {});
   Result<Json> post(const std::string& path, const Json& body, const Query& query = {});
+  Result<Json> put(const std::string& path, const Json& body);
+  Result<Json> patch(const std::string& path, const Json& body);
+  // The body of an answer of any status (health tells with 503 what is wrong).
+  Result<Json> get_any(const std::string& path);
   // With an Idempotency-Key, so that an answer lost on the way does not make a second job.
   Result<Json> submit(const Json& body, const std::string& path = "jobs/submit");
   // The body in pieces.
@@ -41,6 +45,7 @@ class ServiceClient {
  private:
   explicit ServiceClient(HttpClient http) : http_(std::move(http)) {}
   Result<Json> ask(HttpAsk ask);
+  Result<Json> change(const char* method, const std::string& path, const Json& body);
   Result<std::string> newest_job();
 
   HttpClient http_;

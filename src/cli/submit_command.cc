@@ -2,12 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <filesystem>
 
 #include "base/bytes.h"
+#include "base/files.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/phrases.h"
+#include "model/submit_batch.h"
 
 namespace polysome::cli {
 namespace {
@@ -18,7 +22,8 @@ struct Options {
   std::vector<std::string> words, tags, depends_on;
   int max_cores = 0, n_workers = 0, max_attempts = 0;
   std::int64_t max_bad_values = -1;
-  bool replace = false, wait = false;
+  bool replace = false, wait = false, held = false;
+  std::string batch;
 };
 
 // A file of the current folder is named by its path from the root: the service has a folder of its
@@ -61,7 +66,8 @@ Status add_limits(const Options& o, Json& body) {
 Result<Json> body_of(const Context& context, const Options& o, ServiceClient& client) {
   POLYSOME_ASSIGN(const OperationCatalog catalog, context.operations());
   POLYSOME_ASSIGN(const OperationDescription* operation, find_operation(catalog, o.operation));
-  POLYSOME_ASSIGN(JobArguments arguments, read_job_arguments(*operation, o.words, o.params));
+  POLYSOME_ASSIGN(JobArguments arguments,
+                  read_job_arguments(*operation, o.words, o.params, !o.batch.empty()));
   Json body = std::move(arguments.body);
   Json datasets = Json::array();
   for (const auto& given : arguments.datasets) {
@@ -72,7 +78,7 @@ Result<Json> body_of(const Context& context, const Options& o, ServiceClient& cl
     body["dataset_id"] = datasets.front();
   else if (!datasets.empty())
     body["dataset_id"] = std::move(datasets);
-  else if (operation->min_datasets > 0 && !body.contains("dataset_id"))
+  else if (operation->min_datasets > 0 && !body.contains("dataset_id") && o.batch.empty())
     return fail(Code::kInvalid, fmt::format("{} needs a dataset", operation->name),
                 context.command(fmt::format("submit {} DATASET key=value …", operation->name)));
   POLYSOME_TRY(add_limits(o, body));
@@ -90,7 +96,79 @@ Result<Json> body_of(const Context& context, const Options& o, ServiceClient& cl
   if (o.max_bad_values >= 0) body["max_bad_values"] = o.max_bad_values;
   if (!o.out.empty()) body["output"]["path"] = o.out;
   if (o.replace) body["output"]["if_exists"] = "replace";
+  if (o.held) body["held"] = true;
   return body;
+}
+
+Result<std::string> text_of_file(const std::string& path) {
+  if (path != "-") return read_file(path, kMostBatchBytes);
+  std::string out;
+  std::array<char, 65536> buffer{};
+  while (const auto n = std::fread(buffer.data(), 1, buffer.size(), stdin)) {
+    out.append(buffer.data(), n);
+    if (out.size() > kMostBatchBytes) break;
+  }
+  return out;
+}
+
+// The file is a body of jobs/batch, a list of jobs, or a job a line.
+Result<Json> read_jobs(const std::string& path) {
+  POLYSOME_ASSIGN(const std::string text, text_of_file(path));
+  constexpr JsonLimits kLimits{.depth = 32, .members = 4096, .bytes = kMostBatchBytes};
+  if (auto whole = parse_json(text, kLimits)) {
+    if (whole->is_array()) return Json{{"jobs", std::move(*whole)}};
+    if (whole->is_object() && whole->contains("jobs")) return whole;
+  }
+  Json jobs = Json::array();
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    auto job = parse_json(line);
+    if (!job || !job->is_object())
+      return fail(
+          Code::kInvalid,
+          fmt::format("{}, line {}: {}", path == "-" ? "stdin" : path, number,
+                      job ? "a job is an object" : job.error().message),
+          "a batch is {\"defaults\": {…}, \"jobs\": [{…}]}, a list of jobs, or a job a line");
+    jobs.push_back(std::move(*job));
+  }
+  return Json{{"jobs", std::move(jobs)}};
+}
+
+Result<int> submit_batch(const Context& context, const Options& o, const CommonFlags& flags) {
+  POLYSOME_ASSIGN(const Output output, output_of(context, flags));
+  if (o.wait)
+    return fail(Code::kInvalid, "--wait goes with one job",
+                context.command("list shows the jobs of a batch"));
+  POLYSOME_ASSIGN(ServiceClient client, connect(flags));
+  POLYSOME_ASSIGN(Json body, read_jobs(o.batch));
+  if (!o.operation.empty()) {
+    // The line is the template; what the file says of it wins.
+    POLYSOME_ASSIGN(Json defaults, body_of(context, o, client));
+    if (const auto own = body.find("defaults"); own != body.end() && own->is_object())
+      defaults.update(*own, true);
+    body["defaults"] = std::move(defaults);
+  }
+  POLYSOME_ASSIGN(const Json answer, client.submit(body, "jobs/batch"));
+  const std::string id = text_of(answer, "batch_id");
+  if (output.format() == Format::kId ||
+      (output.format() == Format::kAuto && !context.terminal.out)) {
+    output.line(id);
+    return 0;
+  }
+  output.record(answer,
+                {{"batch", id},
+                 {"jobs", fmt::format("{}, {} to {}", format_count(whole_of(answer, "n_jobs")),
+                                      short_id(text_of(answer, "first_job_id")),
+                                      short_id(text_of(answer, "last_job_id")))}},
+                "batch_id");
+  if (output.for_people())
+    output.line(paint(output.colour(), Paint::kDim, "  " + context.command("list --batch " + id)));
+  return 0;
 }
 
 void say_submitted(const Context& context, const Output& output, ServiceClient& client,
@@ -140,7 +218,7 @@ void add_submit_command(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("submit", "hand a job to the service");
   auto o = std::make_shared<Options>();
   auto flags = std::make_shared<CommonFlags>();
-  command->add_option("operation", o->operation, "what to do; polysome ops lists them")->required();
+  command->add_option("operation", o->operation, "what to do; polysome ops lists them");
   command->add_option("words", o->words, "datasets, and key=value parameters");
   command->add_option("--params", o->params, "parameters as JSON, or @FILE")->type_name("JSON");
   command->add_option("--priority", o->priority, "LOW, NORMAL, HIGH, CRITICAL or 1-4")
@@ -173,6 +251,13 @@ void add_submit_command(CLI::App& app, Context& context) {
       ->add_option("--out", o->out, "the service writes the result there, below its --output-dir")
       ->type_name("FILE");
   command->add_flag("--replace", o->replace, "overwrite the file of --out");
+  command->add_flag("--held", o->held, "keep it from starting until it is released");
+  command
+      ->add_option(
+          "--batch", o->batch,
+          "many jobs from a file (- is stdin): a list, or a job a line; the line's operation "
+          "and flags hold for all")
+      ->type_name("FILE");
   command->add_flag("--wait", o->wait,
                     "stay until the end, with progress; Ctrl-C leaves the job running");
   add_service_flags(command, flags);
@@ -180,7 +265,13 @@ void add_submit_command(CLI::App& app, Context& context) {
       "  polysome submit aggregate my_dataset column=expression operation=mean --priority HIGH "
       "--wait\n"
       "  id=$(polysome submit describe my_dataset)    # piped, it prints the id alone");
-  context.on(command, [&context, o, flags] { return submit(context, *o, *flags); });
+  context.on(command, [&context, o, flags]() -> Result<int> {
+    if (!o->batch.empty()) return submit_batch(context, *o, *flags);
+    if (o->operation.empty())
+      return fail(Code::kInvalid, "submit: operation is required",
+                  context.command("submit --help"));
+    return submit(context, *o, *flags);
+  });
 }
 
 }  // namespace polysome::cli

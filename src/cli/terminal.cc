@@ -79,6 +79,14 @@ int asked_width() {
   return 80;
 }
 
+int asked_height() {
+  winsize size{};
+  if (::isatty(STDOUT_FILENO) == 1 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+      size.ws_row >= 5)
+    return size.ws_row;
+  return 24;
+}
+
 }  // namespace
 
 Terminal Terminal::look() {
@@ -86,6 +94,7 @@ Terminal Terminal::look() {
   t.out = ::isatty(STDOUT_FILENO) == 1;
   t.err = ::isatty(STDERR_FILENO) == 1;
   t.width = asked_width();
+  t.height = asked_height();
   const char* no_colour = std::getenv("NO_COLOR");
   const char* kind = std::getenv("TERM");
   const bool may = (no_colour == nullptr || *no_colour == '\0') &&

@@ -12,6 +12,7 @@ struct Terminal {
   bool out = false;  // stdout is a terminal
   bool err = false;
   int width = 80;  // columns of whichever is a terminal
+  int height = 24;
   bool colour_out = false;
   bool colour_err = false;
 

@@ -63,6 +63,7 @@ void Engine::handle(core::Event event) {
 }
 
 void Engine::take(const Report& report) {
+  count_faults(report);
   std::visit(Overloaded{
                  [&](const report::WorkerReady& r) { handle(core::WorkerReady{r.worker, r.pid}); },
                  [&](const report::WorkerLost& r) {
@@ -82,11 +83,12 @@ void Engine::take(const Report& report) {
                  },
                  [&](const report::TaskFinished& r) {
                    const auto known = running_.extract(r.result.attempt);
-                   if (r.result.reused && !known.empty()) count_reused(known.mapped().job);
+                   if (r.result.reused && !known.empty()) count_reused(known.mapped().task.job);
+                   if (!known.empty()) measure(r.result, known.mapped().task);
                    if (known.empty() || r.result.fragment_file.empty())
                      handle(core::TaskFinished{r.result, std::nullopt});
                    else
-                     handle(with_fragment(r.result, known.mapped()));
+                     handle(with_fragment(r.result, known.mapped().task));
                  },
                  [&](const report::TaskFailed& r) { take_failure(r.failure); },
                  [&](const report::TaskLogged& r) { note_logged(r); },
@@ -99,11 +101,12 @@ void Engine::take(const Report& report) {
 void Engine::take_failure(const TaskFailure& failure) {
   const auto known = running_.extract(failure.attempt);
   if (!known.empty())
-    log_task(known.mapped(), {"warning", "", "", 0, "attempt failed: " + failure.error.message});
+    log_task(known.mapped().task,
+             {"warning", "", "", 0, "attempt failed: " + failure.error.message});
   constexpr std::string_view kLost = "output lost: ";
   const std::string& message = failure.error.message;
   if (!known.empty() && failure.error.code == Code::kIo && message.starts_with(kLost)) {
-    const TaskRef reader = known.mapped();
+    const TaskRef reader = known.mapped().task;
     const auto slash = message.find('/', kLost.size());
     const auto view = core_->job(reader.job, mono_now());
     TaskRef lost{reader.job, 0, 0};
@@ -136,10 +139,16 @@ core::TaskFinished Engine::with_fragment(const TaskResult& result, const TaskRef
   auto json = parse_trusted_json(*text);
   auto fragment = json ? Fragment::from_json(*json, result.fragment_file)
                        : Result<Fragment>(std::unexpected(json.error()));
-  if (!fragment)
+  if (!fragment) {
     log::error("{}: {}", path.string(), fragment.error().message);
-  else
-    out.fragment = std::move(*fragment);
+    return out;
+  }
+  if (const auto it = active_.find(task.job); it != active_.end())
+    for (const auto& stage : fragment->stages) {
+      it->second.plan.push_back(stage);
+      it->second.plan.back().body = Json();
+    }
+  out.fragment = std::move(*fragment);
   return out;
 }
 
@@ -178,6 +187,11 @@ void Engine::carry_out(const core::Command& command) {
             journal_.append(
                 "cluster.autoscale", std::nullopt, "",
                 {{"from", c.from}, {"to", c.to}, {"reason", c.reason}, {"numbers", c.numbers}});
+            store_.append_decision({0, wall_now(), c.from, c.to, c.reason, c.numbers});
+            if (c.to != config_.cluster.n_workers && c.to > 0) {
+              config_.cluster.n_workers = c.to;
+              store_cluster();
+            }
             cluster_moved();
           },
       },
@@ -238,14 +252,18 @@ void Engine::start_task(const core::StartTask& c) {
       return;
     }
   }
-  running_[c.attempt] = c.task;
+  running_[c.attempt] = {c.task, c.worker, c.slot};
+  faults_.attempt_started(it != active_.end() ? it->second.spec.operation : "", c.worker.text());
   executor_->start_task(c.worker, c.slot, spec);
 }
 
 // Brings the shown state of a job up to what the core knows.
 void Engine::refresh(ActiveJob& job) {
   const MonoTime now = mono_now();
-  if (const auto view = core_->job(job.spec.id, now)) show(*view, now, &job.state);
+  if (const auto view = core_->job(job.spec.id, now)) {
+    show(*view, now, &job.state);
+    add_measured(job, &job.state);
+  }
 }
 
 void Engine::show(const core::JobView& view, MonoTime now, JobState* state) {
@@ -255,6 +273,13 @@ void Engine::show(const core::JobView& view, MonoTime now, JobState* state) {
   s.phase = view.phase;
   s.progress = std::max(s.progress, view.progress);
   s.eta_seconds = view.eta_seconds;
+  s.eta_p90_seconds = view.eta_p90_seconds;
+  s.stall.reset();
+  if (view.stall)
+    s.stall = Json{{"task", view.stall->task},
+                   {"worker", view.stall->worker},
+                   {"since", format_time(wall(view.stall->since))},
+                   {"message", view.stall->message}};
   s.stages = view.stages;
   if (view.started && !s.started_at) s.started_at = wall(*view.started);
   if (view.attempts.size() != s.attempts.size() ||
@@ -272,7 +297,7 @@ void Engine::show(const core::JobView& view, MonoTime now, JobState* state) {
                      {"message", view.waiting->message},
                      {"since", format_time(wall(view.waiting->since))},
                      {"unblocked_by", view.waiting->unblocked_by},
-                     {"expected_start", nullptr}};
+                     {"expected_start", expected_start_json(view.waiting->expected_start)}};
 }
 
 void Engine::job_changed(JobId id) {
@@ -290,7 +315,8 @@ void Engine::job_changed(JobId id) {
                      {"progress", job.state.progress},
                      {"user", job.spec.user}});
   if (job.state.status != before || job.state.phase != phase_before) log_state(id, job.state);
-  if (job.state.status != before) store_.update_job(id, job.state, {});
+  count_pending(job, job.state.status == JobStatus::kPending);
+  if (job.state.status != before) save(job, job.state);
   answer_waiters(job);
 }
 
@@ -323,19 +349,21 @@ void Engine::send_progress(ActiveJob& job, MonoTime now) {
   if (!view) return;
   refresh(job);
   ++job.state.version;
-  journal_.append("job.progress", job.spec.id, job.spec.user,
-                  {{"progress", job.state.progress},
-                   {"eta_seconds", job.state.eta_seconds ? Json(*job.state.eta_seconds) : Json()},
-                   {"tasks_done", view->tasks_done},
-                   {"tasks_total", view->tasks_total},
-                   {"bytes_done", view->bytes_done},
-                   {"bytes_total", view->bytes_total},
-                   {"stage", view->current_stage},
-                   {"message", fmt::format("{} of {} tasks", view->tasks_done, view->tasks_total)},
-                   {"user", job.spec.user}});
+  journal_.append(
+      "job.progress", job.spec.id, job.spec.user,
+      {{"progress", job.state.progress},
+       {"eta_seconds", job.state.eta_seconds ? Json(*job.state.eta_seconds) : Json()},
+       {"eta_p90_seconds", job.state.eta_p90_seconds ? Json(*job.state.eta_p90_seconds) : Json()},
+       {"tasks_done", view->tasks_done},
+       {"tasks_total", view->tasks_total},
+       {"bytes_done", view->bytes_done},
+       {"bytes_total", view->bytes_total},
+       {"stage", view->current_stage},
+       {"message", fmt::format("{} of {} tasks", view->tasks_done, view->tasks_total)},
+       {"user", job.spec.user}});
   if (now - job.stored_progress >= kStoreProgressEveryMs) {
     job.stored_progress = now;
-    store_.update_job(job.spec.id, job.state, {});
+    save(job, job.state);
   }
   answer_waiters(job);
 }
@@ -347,10 +375,13 @@ void Engine::end_job(const core::JobEnded& c) {
   job.ending = true;
   JobState end = job.state;
   show(c.last, mono_now(), &end);
+  add_measured(job, &end);
   end.status = c.status;
   end.phase = Phase::kDone;
   end.completed_at = wall_now();
   end.eta_seconds.reset();
+  end.eta_p90_seconds.reset();
+  end.stall.reset();
   end.waiting.reset();
   ++end.version;
   for (const auto& w : c.warnings) end.warnings.push_back(w);
@@ -366,9 +397,11 @@ void Engine::end_job(const core::JobEnded& c) {
     end.error = std::move(problem);
   }
   if (const auto f = finished_.find(c.job); f != finished_.end()) finished_.erase(f);
-  std::erase_if(running_, [&](const auto& attempt) { return attempt.second.job == c.job; });
+  std::erase_if(running_, [&](const auto& attempt) { return attempt.second.task.job == c.job; });
   log_state(c.job, end);
-  store_.update_job(c.job, end, {});
+  count_pending(job, false);
+  save(job, end);
+  note_usage(job, end);
   store_.drop_tasks(c.job);
   Json data = {{"status", name(end.status)},
                {"phase", "done"},

@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -20,7 +21,9 @@
 
 #include "api/backend.h"
 #include "core/core.h"
+#include "daemon/active_job.h"
 #include "daemon/dataset_catalog.h"
+#include "daemon/fault_ledger.h"
 #include "daemon/job_log.h"
 #include "daemon/journal.h"
 #include "executor/data_service.h"
@@ -84,6 +87,24 @@ class Engine final : public api::Backend {
   void cancel(const JobId& id, const std::string& reason, bool force,
               api::Reply<Json> reply) override;
   Result<Json> list_jobs(const api::ListQuery& query) override;
+  void submit_batch(std::vector<SubmitRequest> requests, const std::string& caller,
+                    const std::string& idempotency_key, const std::string& body_hash,
+                    api::Reply<api::SubmitAnswer> reply) override;
+  void patch_job(const JobId& id, const api::JobPatch& patch, api::Reply<Json> reply) override;
+  void cancel_jobs(const api::CancelFilter& filter, api::Reply<Json> reply) override;
+  Result<Json> explain(const JobId& id) override;
+  void pause_queue(const std::string& reason, api::Reply<Json> reply) override;
+  void resume_queue(api::Reply<Json> reply) override;
+  Json limits() override;
+  void set_limits(const QueueLimits& limits, api::Reply<Json> reply) override;
+  void set_worker_aside(const std::string& id, api::WorkerAction action, const std::string& reason,
+                        double seconds, api::Reply<Json> reply) override;
+  Json autoscale() override;
+  void set_autoscale(const Json& body, api::Reply<Json> reply) override;
+  Json autoscale_decisions(std::optional<std::int64_t> before, std::size_t limit) override;
+  Json usage(bool by_operation, std::optional<WallTime> since) override;
+  Json recommendations(const std::string& operation) override;
+  Json fault_statistics() override;
   Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override;
   void job_result(const JobId& id, const api::ResultQuery& query,
                   api::Reply<api::Download> reply) override;
@@ -114,28 +135,6 @@ class Engine final : public api::Backend {
   Json version() override;
 
  private:
-  struct Waiter {
-    std::uint64_t id = 0;
-    std::optional<std::uint64_t> after;
-    api::Reply<Json> reply;
-    std::unique_ptr<boost::asio::steady_timer> timer;
-  };
-  struct ActiveJob {
-    JobSpec spec;
-    JobState state;  // as last shown
-    std::uint64_t sequence = 0;
-    MonoTime told_progress = 0;  // when a job.progress event was last made
-    MonoTime stored_progress = 0;
-    bool progress_due = false;
-    bool ending = false;  // its end is being committed
-    std::list<Waiter> waiters;
-  };
-  // A submit whose commit is under way, found by its idempotency key.
-  struct PendingKey {
-    std::string body_hash;
-    std::vector<api::Reply<api::SubmitAnswer>> replies;
-  };
-
   // engine.cc: the loop of events and commands
   void handle(core::Event event);
   void take(const Report& report);
@@ -146,6 +145,7 @@ class Engine final : public api::Backend {
   void schedule_tick();
   void refresh(ActiveJob& job);
   static void show(const core::JobView& view, MonoTime now, JobState* state);
+  static void add_measured(const ActiveJob& job, JobState* state);
   void job_changed(JobId id);
   void job_progressed(JobId id);
   void send_progress(ActiveJob& job, MonoTime now);
@@ -156,6 +156,11 @@ class Engine final : public api::Backend {
   Status write_job_file(const ActiveJob& job);
   core::TaskFinished with_fragment(const TaskResult& result, const TaskRef& task);
   void take_failure(const TaskFailure& failure);
+  void save(ActiveJob& job, const JobState& state);
+  void row_written(const JobId& id);
+  void count_pending(ActiveJob& job, bool pending);
+  void count_faults(const Report& report);
+  void measure(const TaskResult& result, const TaskRef& task);
 
   // engine_trial.cc
   Json estimate(const std::string& operation, std::uint64_t bytes);
@@ -168,14 +173,43 @@ class Engine final : public api::Backend {
   // engine_restore.cc
   Status restore(std::vector<std::string>* lines);
   Result<core::JobRestored> restored(const StoredJob& job);
+  void restore_unwritten(const StoredJob& job);
 
   // engine_jobs.cc
-  Result<JobSpec> prepare(SubmitRequest request, const std::string& caller);
+  using KnownDatasets = std::map<std::string, DatasetRef>;  // resolved for others of the batch
+  Result<JobSpec> prepare(SubmitRequest request, const std::string& caller,
+                          KnownDatasets* known = nullptr);
   Status check_limits(const JobLimits& limits) const;
+  Json size_warnings(const JobLimits& limits) const;
   Result<StoredJob> find(const JobId& id);
   Error no_such_job(const JobId& id);
   Json submit_body(const JobSpec& spec, const JobState& state);
   Result<std::vector<std::string>> result_files(const std::string& dataset_id);
+
+  // engine_batch.cc
+  struct BatchWork;
+  Result<std::vector<StoredJob>> prepare_batch(std::vector<SubmitRequest> requests,
+                                               const std::string& caller, const JobId& batch);
+  void batch_stored(const StoredBatch& batch, std::vector<StoredJob> jobs);
+  void tell_core(const JobId& id);
+  void tell_core_more();
+  std::pair<std::vector<StoredJob>, std::uint64_t> list_all(const JobFilter& filter);
+  void cancel_some(const std::shared_ptr<BatchWork>& work);
+
+  // engine_queue.cc
+  Status check_queue_limits(const std::string& user, std::size_t more, Priority priority) const;
+  void restore_queue();
+
+  // engine_resources.cc
+  void note_usage(const ActiveJob& job, const JobState& end);
+  void restore_learned();
+  void store_learned();
+
+  // engine_scaling.cc
+  void apply_autoscale(const AutoscalePolicy& policy);
+  void take_autoscale(const Json& body);
+  void restore_autoscale();
+  static Json decision_json(const StoredDecision& decision);
 
   // engine_cluster.cc
   Result<ClusterSpec> read_cluster(const Json& body);
@@ -196,13 +230,19 @@ class Engine final : public api::Backend {
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<core::Core> core_;
   std::unordered_map<JobId, ActiveJob> active_;
-  std::unordered_map<AttemptId, TaskRef> running_;  // attempts handed out and not heard the end of
+  std::unordered_map<AttemptId, RunningAttempt> running_;
   std::deque<core::Event> events_;
   bool handling_ = false;
   std::unordered_map<JobId, std::vector<StoredTaskRange>>
       finished_;                                      // of this step, to be recorded
   std::unordered_map<std::string, PendingKey> keys_;  // "user\nkey"
   std::uint64_t next_sequence_ = 1;
+  JobIds ids_;
+  std::deque<JobId> untold_;  // jobs of batches, for the core
+  std::size_t unwritten_ = 0;
+  std::map<std::string, std::size_t> pending_of_;  // by user; also jobs whose commit is under way
+  std::size_t pending_ = 0;
+  FaultLedger faults_;
   std::uint64_t next_waiter_ = 1;
   boost::asio::steady_timer tick_timer_;
   std::optional<MonoTime> tick_due_;

@@ -44,9 +44,14 @@ Result<ClusterSpec> Engine::read_cluster(const Json& body) {
   if (r.raw("scheduler_address") != nullptr)
     r.refuse("scheduler_address", Code::kInvalid,
              "a scheduler address goes with backend \"dask\", which this version does not have");
-  if (r.raw("autoscale") != nullptr)
-    r.refuse("autoscale", Code::kInvalid, "this version does not scale by itself",
-             "POST cluster/scale");
+  if (const Json* wanted = r.raw("autoscale")) {
+    auto policy = AutoscalePolicy::from_json(*wanted, core_->autoscale());
+    if (!policy) {
+      Error e = policy.error();
+      for (auto& item : e.errors) item.pointer.insert(0, "/autoscale");
+      r.refuse(std::move(e));
+    }
+  }
   POLYSOME_TRY(r.finish());
   return spec;
 }
@@ -75,6 +80,9 @@ void Engine::cluster_start(const Json& body, double wait_seconds, api::Reply<Jso
       if (body.contains("threads_per_worker")) wanted.threads_per_worker = spec->threads_per_worker;
       if (body.contains("memory_limit")) wanted.memory_limit = spec->memory_limit;
     }
+    // The autoscaler may have changed the number since.
+    if (core_->autoscale().enabled || body.contains("autoscale"))
+      wanted.n_workers = now.spec.n_workers;
     if (wanted != now.spec)
       return reply(fail(Code::kConflict,
                         fmt::format("the cluster is {} with {} workers x {} threads, {} each",
@@ -83,9 +91,11 @@ void Engine::cluster_start(const Json& body, double wait_seconds, api::Reply<Jso
                         "change the number of workers: POST cluster/scale {\"n_workers\": N}; "
                         "anything else: stop it, then "
                         "start it again"));
+    take_autoscale(body);
     return when_settled(wait_seconds, std::move(reply));
   }
   config_.cluster = *spec;
+  take_autoscale(body);
   cluster_wanted_ = "running";
   store_cluster();
   handle(core::ClusterStarted{*spec});
@@ -160,21 +170,24 @@ Json Engine::cluster_status() {
   const MonoTime now = mono_now();
   Json workers = Json::array();
   for (const auto& w : view.workers)
-    workers.push_back({{"id", w.id.text()},
-                       {"status", w.status},
-                       {"pid", w.pid > 0 ? Json(w.pid) : Json()},
-                       {"host", host_name()},
-                       {"threads", w.threads},
-                       {"memory_limit", format_bytes(w.memory_limit)},
-                       {"memory_limit_bytes", w.memory_limit},
-                       {"memory_used", format_bytes(w.memory_used)},
-                       {"memory_used_bytes", w.memory_used},
-                       {"cpu_percent", w.cpu_percent},
-                       {"running_tasks", w.running_tasks},
-                       {"completed_tasks", w.completed_tasks},
-                       {"failures", w.failures},
-                       {"excluded_until", nullptr},
-                       {"started_at", format_time(wall_now() - (now - w.started))}});
+    workers.push_back(
+        {{"id", w.id.text()},
+         {"status", w.status},
+         {"pid", w.pid > 0 ? Json(w.pid) : Json()},
+         {"host", host_name()},
+         {"threads", w.threads},
+         {"memory_limit", format_bytes(w.memory_limit)},
+         {"memory_limit_bytes", w.memory_limit},
+         {"memory_used", format_bytes(w.memory_used)},
+         {"memory_used_bytes", w.memory_used},
+         {"cpu_percent", w.cpu_percent},
+         {"running_tasks", w.running_tasks},
+         {"completed_tasks", w.completed_tasks},
+         {"failures", w.failures},
+         {"reason", w.reason.empty() ? Json() : Json(w.reason)},
+         {"excluded_until",
+          w.excluded_until ? Json(format_time(wall_now() + (*w.excluded_until - now))) : Json()},
+         {"started_at", format_time(wall_now() - (now - w.started))}});
   const ClusterSpec& spec = wanted ? view.spec : config_.cluster;
   Json out = {
       {"status", view.status},
@@ -192,6 +205,7 @@ Json Engine::cluster_status() {
       {"used_memory_bytes", view.used_memory},
       {"active_tasks", view.active_tasks},
       {"queued_tasks", view.queued_tasks},
+      {"autoscale", core_->autoscale().to_json()},
       {"overcommitted", view.total_cores > static_cast<int>(std::thread::hardware_concurrency())},
       {"dashboard_url", config_.dashboard_port > 0
                             ? Json(fmt::format("http://localhost:{}/", config_.dashboard_port))
@@ -233,6 +247,7 @@ Json Engine::metrics_fields() {
 // A row every ten seconds while there is a cluster or work.
 void Engine::note_metrics() {
   if (shutting_down_) return;
+  store_learned();
   if (core_->cluster().status != "stopped" || !active_.empty() || !store_.newest_metrics())
     store_.append_metrics(wall_now(), metrics_fields());
   metrics_timer_.expires_after(Millis(kMetricsEveryMs));

@@ -1,4 +1,4 @@
-// Jobs as the API asks for them: submit, status, cancel, list, tasks, results, queue.
+// Jobs as the API asks for them: submit, status, cancel, list, tasks, results.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,17 +16,6 @@ namespace {
 // The smallest grant any task can work in: DuckDB's own needs and one vector of a wide table.
 constexpr std::uint64_t kSmallestTask = 64'000'000;
 constexpr std::uint64_t kPageBytes = 8'000'000;
-
-core::JobSubmitted submitted(const JobSpec& spec, std::uint64_t sequence) {
-  core::JobSubmitted event;
-  event.id = spec.id;
-  event.priority = spec.priority;
-  event.user = spec.user;
-  event.limits = spec.limits;
-  event.depends_on = spec.depends_on;
-  event.sequence = sequence;
-  return event;
-}
 
 // The part of a result that one table is; nullptr when there is none of that name.
 const Json* table_of(const Json& result, const std::string& name) {
@@ -58,6 +47,7 @@ Error Engine::no_such_job(const JobId& id) {
 
 Result<StoredJob> Engine::find(const JobId& id) {
   if (const auto it = active_.find(id); it != active_.end()) {
+    tell_core(id);
     if (!it->second.ending) refresh(it->second);
     return StoredJob{it->second.spec, it->second.state, it->second.sequence};
   }
@@ -70,7 +60,7 @@ std::vector<std::string> Engine::recent_job_ids(std::size_t most) {
   filter.limit = most;
   filter.full = false;
   std::vector<std::string> out;
-  for (const auto& job : store_.list_jobs(filter).first) out.push_back(job.spec.id.text());
+  for (const auto& job : list_all(filter).first) out.push_back(job.spec.id.text());
   return out;
 }
 
@@ -102,7 +92,28 @@ Status Engine::check_limits(const JobLimits& limits) const {
   return {};
 }
 
-Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller) {
+// Ceilings above what the cluster has are no error: the job gets what there is.
+Json Engine::size_warnings(const JobLimits& limits) const {
+  const ClusterSpec& c =
+      core_->cluster().status == "stopped" ? config_.cluster : core_->cluster().spec;
+  Json out = Json::array();
+  const auto warn = [&](std::string message) {
+    out.push_back({{"code", "larger_than_cluster"}, {"count", 1}, {"message", std::move(message)}});
+  };
+  const int cores = c.n_workers * c.threads_per_worker;
+  const std::uint64_t memory = c.memory_limit * static_cast<std::uint64_t>(c.n_workers);
+  if (limits.max_cores && *limits.max_cores > cores)
+    warn(fmt::format("max_cores is {}; the cluster has {}", *limits.max_cores, cores));
+  if (limits.max_memory && *limits.max_memory > memory)
+    warn(fmt::format("max_memory_gb is {}; the cluster has {}", format_bytes(*limits.max_memory),
+                     format_bytes(memory)));
+  if (limits.n_workers && *limits.n_workers > c.n_workers)
+    warn(fmt::format("n_workers is {}; the cluster has {}", *limits.n_workers, c.n_workers));
+  return out;
+}
+
+Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller,
+                                KnownDatasets* known) {
   JobSpec spec = std::move(request.spec);
   if (spec.user.empty()) spec.user = caller.empty() ? "anonymous" : caller;
   POLYSOME_TRY(check_limits(spec.limits));
@@ -115,7 +126,15 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
     }
     const std::string pointer =
         spec.dataset_ids.size() == 1 ? "/dataset_id" : fmt::format("/dataset_id/{}", i);
-    POLYSOME_ASSIGN(DatasetRef ref, datasets_.resolve(spec.dataset_ids[i], pointer));
+    DatasetRef ref;
+    if (const auto it =
+            known != nullptr ? known->find(spec.dataset_ids[i]) : KnownDatasets::iterator();
+        known != nullptr && it != known->end()) {
+      ref = it->second;
+    } else {
+      POLYSOME_ASSIGN(ref, datasets_.resolve(spec.dataset_ids[i], pointer));
+      if (known != nullptr) known->emplace(spec.dataset_ids[i], ref);
+    }
     if (ref.source.starts_with("job:")) {
       const auto id = JobId::parse(std::string_view(ref.source).substr(4, 36));
       if (!id || (!active_.contains(*id) && !store_.job(*id)))
@@ -132,14 +151,8 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
       return fail(Error(Code::kInvalid, fmt::format("depends_on names job {}, which there is not",
                                                     spec.depends_on[i].text()))
                       .at(fmt::format("/depends_on/{}", i)));
-  std::array<std::uint8_t, 10> random{};
-  for (auto& byte : random) byte = static_cast<std::uint8_t>(random_());
   spec.created_at = wall_now();
-  // Ids sort by time of submission also within one millisecond: the sequence stands in the 12 bits
-  // after it.
-  random[0] = static_cast<std::uint8_t>(next_sequence_ >> 8);
-  random[1] = static_cast<std::uint8_t>(next_sequence_);
-  spec.id = JobId::make(spec.created_at, random);
+  spec.id = ids_.next(spec.created_at, known != nullptr, random_);
   return spec;
 }
 
@@ -189,14 +202,20 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
   }
   auto prepared = prepare(std::move(request), caller);
   if (!prepared) return reply(fail(prepared.error()));
+  if (const auto ok = check_queue_limits(prepared->user, 1, prepared->priority); !ok)
+    return reply(fail(ok.error()));
   StoredJob job;
   job.spec = std::move(*prepared);
+  if (job.spec.held) job.state.phase = Phase::kHeld;
+  job.state.warnings = size_warnings(job.spec.limits);
   job.sequence = next_sequence_++;
   const JobId id = job.spec.id;
   if (!slot.empty()) keys_[slot].body_hash = body_hash;
   ActiveJob& active = active_[id];
   active.spec = job.spec;
+  active.state = job.state;
   active.sequence = job.sequence;
+  count_pending(active, true);
   store_.insert_job(
       job, key, body_hash, [this, id, slot, reply = std::move(reply)](const Status& status) {
         std::vector<api::Reply<api::SubmitAnswer>> replies;
@@ -205,6 +224,7 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
           keys_.erase(slot);
         }
         if (!status) {
+          count_pending(active_.at(id), false);
           active_.erase(id);
           reply(fail(status.error()));
           for (auto& r : replies) r(fail(status.error()));
@@ -213,7 +233,7 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
         ActiveJob& known = active_.at(id);
         journal_.append("job.status", id, known.spec.user,
                         {{"status", "pending"},
-                         {"phase", "waiting"},
+                         {"phase", name(known.state.phase)},
                          {"progress", 0.0},
                          {"user", known.spec.user}});
         for (const auto& d : known.spec.depends_on)
@@ -221,7 +241,7 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
               ended && is_final(ended->state.status) && !active_.contains(d))
             handle(core::DependencyKnown{d, ended->state.status});
         const JobSpec spec = known.spec;
-        handle(submitted(spec, known.sequence));
+        handle(submitted_event(spec, known.sequence));
         const auto it = active_.find(id);
         const api::SubmitAnswer answer{
             submit_body(spec, it != active_.end() ? it->second.state : JobState{}), id, false};
@@ -288,6 +308,7 @@ void Engine::cancel(const JobId& id, const std::string& reason, bool force,
         is_final(job->state.status) ? name(job->state.status) : std::string_view("ending");
     return reply(fail(Code::kConflict, fmt::format("job {} is {} already", id.text(), status)));
   }
+  tell_core(id);
   handle(core::CancelRequested{id, reason});
   wait_job(id, 1.0, std::nullopt, std::move(reply));
 }
@@ -301,6 +322,7 @@ Result<Json> Engine::list_jobs(const api::ListQuery& query) {
   filter.user = query.user;
   filter.name = query.name;
   filter.tag = query.tag;
+  filter.batch = query.batch;
   filter.since = query.since;
   filter.until = query.until;
   filter.limit = query.limit + 1;
@@ -311,7 +333,7 @@ Result<Json> Engine::list_jobs(const api::ListQuery& query) {
       return fail(Code::kMalformed, "page_token is not one of ours",
                   "take next_page_token of the page before");
   }
-  auto [jobs, total] = store_.list_jobs(filter);
+  auto [jobs, total] = list_all(filter);
   Json out = {{"jobs", Json::array()}, {"total", total}, {"next_page_token", nullptr}};
   if (jobs.size() > query.limit) {
     jobs.resize(query.limit);
@@ -464,41 +486,6 @@ void Engine::job_result(const JobId& id, const api::ResultQuery& query,
                   out.file_name = file_name;
                   reply(std::move(out));
                 });
-}
-
-Json Engine::queue_status(std::size_t limit) {
-  Json by_priority = {{"LOW", 0}, {"NORMAL", 0}, {"HIGH", 0}, {"CRITICAL", 0}};
-  Json by_user = Json::object();
-  std::int64_t oldest = 0;
-  const WallTime now = wall_now();
-  for (const auto& [id, job] : active_) {
-    if (job.state.status != JobStatus::kPending || job.ending) continue;
-    auto& p = by_priority[std::string(name(job.spec.priority))];
-    p = p.get<int>() + 1;
-    by_user[job.spec.user] = by_user.value(job.spec.user, 0) + 1;
-    oldest = std::max(oldest, now - job.spec.created_at);
-  }
-  Json jobs = Json::array();
-  for (const auto& q : core_->queue(mono_now(), limit)) {
-    const auto it = active_.find(q.id);
-    const double waited =
-        it == active_.end() ? 0 : static_cast<double>(now - it->second.spec.created_at) / 1000;
-    jobs.push_back({{"job_id", q.id.text()},
-                    {"priority", static_cast<int>(q.priority)},
-                    {"priority_name", name(q.priority)},
-                    {"user", q.user},
-                    {"operation", it == active_.end() ? Json() : Json(it->second.spec.operation)},
-                    {"position", q.position},
-                    {"waiting_code", q.waiting.code},
-                    {"waiting_reason", q.waiting.message},
-                    {"waiting_seconds", waited}});
-  }
-  return {{"pending", core_->pending_jobs()},
-          {"running", core_->running_jobs()},
-          {"by_priority", std::move(by_priority)},
-          {"by_user", std::move(by_user)},
-          {"oldest_wait_seconds", static_cast<double>(oldest) / 1000},
-          {"jobs", std::move(jobs)}};
 }
 
 }  // namespace polysome

@@ -56,12 +56,8 @@ Result<Json> manifest_of(const fs::path& folder, std::uint32_t index) {
 
 Result<core::JobRestored> Engine::restored(const StoredJob& job) {
   core::JobRestored out;
-  out.job.id = job.spec.id;
-  out.job.priority = job.spec.priority;
-  out.job.user = job.spec.user;
-  out.job.limits = job.spec.limits;
-  out.job.depends_on = job.spec.depends_on;
-  out.job.sequence = job.sequence;
+  out.job = submitted_event(job.spec, job.sequence);
+  out.job.waited_ms = std::max<std::int64_t>(0, wall_now() - job.spec.created_at);
   out.progress = job.state.progress;
   out.cancelling = job.state.phase == Phase::kCancelling;
 
@@ -120,10 +116,31 @@ Result<core::JobRestored> Engine::restored(const StoredJob& job) {
   return out;
 }
 
+// Of a batch, not begun: nothing but what was asked for.
+void Engine::restore_unwritten(const StoredJob& job) {
+  ActiveJob& active = active_[job.spec.id];
+  active.spec = job.spec;
+  active.state = job.state;
+  active.sequence = job.sequence;
+  active.unwritten = true;
+  ++unwritten_;
+  count_pending(active, true);
+  for (const auto& id : job.spec.depends_on)
+    if (const auto known = store_.job(id); known && is_final(known->state.status))
+      handle(core::DependencyKnown{id, known->state.status});
+  core::JobSubmitted event = submitted_event(job.spec, job.sequence);
+  event.waited_ms = std::max<std::int64_t>(0, wall_now() - job.spec.created_at);
+  handle(std::move(event));
+}
+
 Status Engine::restore(std::vector<std::string>* lines) {
   const auto jobs = store_.unfinished_jobs();
   std::uint64_t tasks = 0;
   for (const auto& job : jobs) {
+    if (!job.written) {
+      restore_unwritten(job);
+      continue;
+    }
     auto event = restored(job);
     if (!event) {
       // A plan that can't be read is made again from the start; nothing of it is trusted.
@@ -138,11 +155,20 @@ Status Engine::restore(std::vector<std::string>* lines) {
     active.spec = job.spec;
     active.state = job.state;
     active.sequence = job.sequence;
+    active.before = {job.state.cpu_seconds, job.state.memory_gb_seconds, job.state.bytes_read,
+                     job.state.peak_memory_bytes};
+    for (const auto& stage : event->stages) active.plan.push_back(stage.stage);
+    count_pending(active, job.state.status == JobStatus::kPending);
     // Dependencies that ended before this start are told, so that the core can decide.
     for (const auto& id : job.spec.depends_on)
       if (const auto known = store_.job(id); known && is_final(known->state.status))
         handle(core::DependencyKnown{id, known->state.status});
     handle(std::move(*event));
+    // One that was running waits for a cluster again.
+    if (const auto it = active_.find(job.spec.id); it != active_.end() && !it->second.ending) {
+      refresh(it->second);
+      count_pending(it->second, it->second.state.status == JobStatus::kPending);
+    }
   }
   if (!jobs.empty())
     lines->push_back(fmt::format("{} unfinished job{} brought back; {} finished task{} kept",
@@ -161,7 +187,12 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
   core_ = std::make_unique<core::Core>(config, random_());
   next_sequence_ = store_.last_sequence() + 1;
   for (auto& d : store_.datasets()) datasets_.add_loaded(std::move(d));
+  restore_learned();
+  restore_queue();
+  restore_autoscale();
   POLYSOME_TRY(restore(&lines));
+  if (core_->paused())
+    lines.push_back("the queue is paused: POST queue/resume, or polysome queue resume");
 
   log_.sweep([&](const JobId& id) { return active_.contains(id) || store_.job(id).has_value(); });
 
@@ -190,6 +221,7 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
 
 void Engine::shut_down() {
   shutting_down_ = true;
+  if (core_) store_learned();
   tick_timer_.cancel();
   progress_timer_.cancel();
   metrics_timer_.cancel();

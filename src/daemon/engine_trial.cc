@@ -161,7 +161,7 @@ void Engine::note_logged(const report::TaskLogged& r) {
     log::debug("{} {}: {}", r.worker.text(), r.attempt, r.message);
   const auto attempt = AttemptId::parse(r.attempt);
   if (const auto task = attempt ? running_.find(*attempt) : running_.end(); task != running_.end())
-    log_task(task->second, {r.level, r.worker.text(), "", 0, r.message});
+    log_task(task->second.task, {r.level, r.worker.text(), "", 0, r.message});
 }
 
 void Engine::count_reused(const JobId& id) {

@@ -1,3 +1,16 @@
+# polysome_tests(NAME SOURCES file… LINK target…): a test program, built and run with unit_tests.
+function(polysome_tests name)
+  cmake_parse_arguments(TESTS "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} EXCLUDE_FROM_ALL ${TESTS_SOURCES})
+  target_link_libraries(${name} PRIVATE ${TESTS_LINK} GTest::gmock_main)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST)
+  set_property(GLOBAL APPEND PROPERTY POLYSOME_TESTS ${name})
+  if(NOT TARGET unit_tests)
+    add_custom_target(unit_tests)
+  endif()
+  add_dependencies(unit_tests ${name})
+endfunction()
+
 # polysome_room(NAME [ROOMS other…] [LINK target…]): the library polysome_NAME from src/NAME/*.cc and,
 # when there are any, the test program NAME_test from src/NAME/*_test.cc.
 function(polysome_room name)
@@ -18,14 +31,7 @@ function(polysome_room name)
   target_link_libraries(polysome_${name} ${scope} ${ROOM_ROOMS} ${ROOM_LINK})
   target_compile_definitions(polysome_${name} ${scope} POLYSOME_VERSION="${PROJECT_VERSION}")
   if(tests)
-    add_executable(${name}_test EXCLUDE_FROM_ALL ${tests})
-    target_link_libraries(${name}_test PRIVATE polysome_${name} GTest::gmock_main)
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST)
-    set_property(GLOBAL APPEND PROPERTY POLYSOME_TESTS ${name}_test)
-    if(NOT TARGET unit_tests)
-      add_custom_target(unit_tests)
-    endif()
-    add_dependencies(unit_tests ${name}_test)
+    polysome_tests(${name}_test SOURCES ${tests} LINK polysome_${name})
   endif()
 endfunction()
 

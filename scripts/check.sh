@@ -27,7 +27,7 @@ done
 
 /usr/bin/env python3 scripts/check_sources.py || failed "rules of the source tree (above)"
 
-mapfile -t sources < <(find src -name '*.cc' -o -name '*.h' | sort)
+mapfile -t sources < <(find src tests/simulation bench -name '*.cc' -o -name '*.h' | sort)
 if [ "$fix" = 1 ]; then
   clang-format-19 -i "${sources[@]}" || failed "clang-format could not run"
 else
@@ -36,12 +36,14 @@ else
   [ -z "$unformatted" ] || failed "not formatted (scripts/check.sh --fix):" "$unformatted"
 fi
 
+places=('src/*.cc' 'src/*.h' 'tests/simulation/*.cc' 'tests/simulation/*.h' 'bench/*.cc' 'bench/*.h')
 # Files to look at: all, or those that differ from the last commit's parent (a header: its source).
 changed() {
   if [ "$long" = 1 ] || ! git rev-parse -q --verify HEAD~ >/dev/null 2>&1; then
     printf '%s\n' "${sources[@]}"
   else
-    { git diff --name-only --diff-filter=d HEAD~ -- src; git ls-files -o --exclude-standard -- src; } | sort -u
+    { git diff --name-only --diff-filter=d HEAD~ -- "${places[@]}"
+      git ls-files -o --exclude-standard -- "${places[@]}"; } | sort -u
   fi
 }
 if [ -e build/release/compile_commands.json ]; then

@@ -3,7 +3,7 @@
 # may take. Goes on after a failed layer; ends with non-zero when any failed or took too long.
 #
 #   scripts/test.sh [--long] [--only LAYER[,LAYER…]]
-#     --long   clang-tidy on every file, service tests at full size
+#     --long   clang-tidy on every file, service tests at full size, 200,000 simulated lives
 #     --only   of: setup release unit check fuzz service asan tsan
 #   POLYSOME_BUDGET_SCALE   multiplies the time a layer may take (default 2: machines are shared)
 #   POLYSOME_TEST_DATA      folder of real data sets (default ../shared/data; absent: those tests skip)
@@ -78,7 +78,10 @@ pytests() { .venv/bin/python -m pytest -p no:cacheprovider --durations=10 -ra "$
 
 setup_layer() { scripts/setup.sh --tests --no-build; }
 release_layer() { configure release && build release polysome polysome-worker unit_tests && scripts/setup.sh; }
-unit_layer() { unit release && (cd python && ../.venv/bin/python -m pytest -p no:cacheprovider -ra); }
+unit_layer() {
+  if [ "$long" = 1 ]; then export POLYSOME_SIMULATION_SEEDS=200000; fi
+  unit release && (cd python && ../.venv/bin/python -m pytest -p no:cacheprovider -ra)
+}
 check_layer() { if [ "$long" = 1 ]; then scripts/check.sh --long; else scripts/check.sh; fi; }
 # Fifteen seconds of any bytes (--long: five minutes); what once failed stays in the corpus folder.
 fuzz_layer() {
@@ -112,7 +115,7 @@ tsan_layer() {
 
 layer setup 7 setup_layer || summary
 layer release 10 release_layer || summary
-layer unit 3 unit_layer
+layer unit $((3 + 5 * long)) unit_layer
 layer check 5 check_layer
 layer fuzz 2 fuzz_layer
 layer service 10 service_layer

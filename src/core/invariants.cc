@@ -249,9 +249,11 @@ class Checker {
     const JobRun& job = *first->head;
     const auto grant = next_grant(m_, job);
     expect(grant.has_value(), "{}: runnable without a ready task", job.id().text());
+    std::optional<WorkerId> kept;
+    if (m_.kept && m_.kept->first != job.id()) kept = m_.kept->second;
     if (grant)
-      expect(m_.resources.find(job, *grant, std::nullopt).worker == nullptr,
-             "{}: could run, but does not", job.id().text());
+      expect(m_.resources.find(job, *grant, kept).worker == nullptr, "{}: could run, but does not",
+             job.id().text());
   }
 
   const Machine& m_;

@@ -1,7 +1,13 @@
-// Test support: worker processes in virtual time. Takes the core's commands, runs attempts for as
-// long as the world says, and reports, sometimes late, twice, or never. Checks what the core must
-// never do (two tasks running in a slot, more memory than there is, work for a worker that is not
-// ready).
+// Test support: worker processes in virtual time. Takes the core's commands (carry_out), runs
+// attempts for as long as the world says (World: one Outcome an attempt, asked when it begins), and
+// reports events. Checks what the core must never do (`broken`): two tasks running in a slot, more
+// memory than there is, work for a worker that is not ready.
+//
+// With chaos (set_chaos, on by default) messages come late, twice and in another order, progress
+// and heartbeats get lost, workers die at their start, hang for a while (their messages come all
+// together when they wake) or for ever. What ends an attempt is lost only together with all that
+// follows it, as on any stream: the worker is mute from there on. All chance is drawn from the
+// random numbers given, so a seed is the whole run. Without chaos nothing is random but delays.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +58,8 @@ struct Outcome {
     kSlotKilled,
     kSlotOutOfMemory,
     kWorkerKilled,
+    kWorkerCrash,
+    kWorkerHang,
     kWorkerMute,
     kOutputLost
   } kind = Kind::kFinish;
@@ -75,8 +83,16 @@ class SimulatedCluster {
     if (const auto* cancel = std::get_if<CancelTask>(&command)) cancel_task(*cancel);
   }
   // The service is gone: so are all its workers, and nothing of them is heard again.
-  void end_all() { workers_.clear(); }
+  void end_all() {
+    workers_.clear();
+    ++services_;
+  }
   void set_chaos(bool chaos) { chaos_ = chaos; }
+  // The worker does nothing and says nothing for so long; then it catches up.
+  void hang(WorkerId id, MonoTime ms) {
+    const auto it = workers_.find(id);
+    if (it != workers_.end()) it->second.hangs_until = time_.now() + ms;
+  }
   std::vector<std::string>& broken() { return broken_; }
 
  private:
@@ -84,8 +100,11 @@ class SimulatedCluster {
     WorkerId id;
     std::uint64_t memory = 0;
     bool ready = false, stopping = false, mute = false;
+    MonoTime hangs_until = 0;
     std::uint64_t life = 0;  // tells late events of an earlier worker of that id
     std::vector<std::deque<StartTask>> slots;
+    // From the loss of a slot until the core has heard of it: what it sends there is dropped.
+    std::vector<bool> lost;
   };
 
   bool one_in(int n) { return chaos_ && random_() % static_cast<std::uint64_t>(n) == 0; }
@@ -98,15 +117,20 @@ class SimulatedCluster {
   }
   void say(const Worker& worker, const Event& event) {
     if (worker.mute) return;
-    const WorkerId id = worker.id;
-    const std::uint64_t life = worker.life;
-    // The loss of a slot names no attempt, so it alone must be told once (it comes over one
-    // socket).
-    if (one_in(20) && !std::holds_alternative<SlotLost>(event))
-      time_.after(between(0, 50), [=, this] {
-        if (find(id, life)) report_(event);
-      });
+    const bool can_get_lost = std::holds_alternative<TaskStarted>(event) ||
+                              std::holds_alternative<TaskProgressed>(event) ||
+                              std::holds_alternative<WorkerHeard>(event);
+    if (can_get_lost && one_in(20)) return;
+    // What was said before its end may be heard after it, but not by the next service.
+    if (time_.now() < worker.hangs_until) return say_later(worker.hangs_until, event);
+    if (one_in(20)) say_later(time_.now() + between(0, one_in(4) ? 5000 : 50), event);
     report_(event);
+  }
+  void say_later(MonoTime when, const Event& event) {
+    const auto service = services_;
+    time_.at(when, [=, this] {
+      if (service == services_) report_(event);
+    });
   }
 
   void start_worker(const StartWorker& command) {
@@ -115,6 +139,7 @@ class SimulatedCluster {
     worker.memory = command.memory_limit;
     worker.life = ++lives_;
     worker.slots.resize(static_cast<std::size_t>(command.slots));
+    worker.lost.resize(worker.slots.size());
     const auto life = worker.life;
     if (one_in(15))
       return time_.after(between(1, 50), [=, this] { die(command.worker, life, true); });
@@ -168,6 +193,7 @@ class SimulatedCluster {
     if (!worker.ready || worker.stopping)
       broken_.push_back("a task for " + worker.id.text() + ", which is not ready");
     auto& slot = worker.slots.at(static_cast<std::size_t>(command.slot));
+    if (worker.lost[static_cast<std::size_t>(command.slot)]) return;
     slot.push_back(command);
     std::uint64_t granted = 0;
     for (const auto& s : worker.slots)
@@ -181,10 +207,9 @@ class SimulatedCluster {
     const StartTask task = worker.slots[static_cast<std::size_t>(number)].front();
     const auto id = worker.id;
     const auto life = worker.life;
-    if (!one_in(20))
-      time_.after(1, [=, this] {
-        if (Worker* w = running(id, life, number, task.attempt)) say(*w, TaskStarted{task.attempt});
-      });
+    time_.after(1, [=, this] {
+      if (Worker* w = running(id, life, number, task.attempt)) say(*w, TaskStarted{task.attempt});
+    });
     const Outcome outcome = world_(task);
     time_.after(1 + outcome.duration_ms / 2, [=, this] {
       if (Worker* w = running(id, life, number, task.attempt))
@@ -208,6 +233,10 @@ class SimulatedCluster {
     using Kind = Outcome::Kind;
     switch (outcome.kind) {
       case Kind::kWorkerKilled: return die(id, life, true);
+      case Kind::kWorkerCrash: return die(id, life, false);
+      case Kind::kWorkerHang:
+        worker->hangs_until = time_.now() + between(1000, 60'000);
+        return over(id, life, number, task.attempt, outcome.finished);
       case Kind::kWorkerMute: worker->mute = true; return;
       case Kind::kSlotCrash: return lose_slot(*worker, number, false, false);
       case Kind::kSlotKilled: return lose_slot(*worker, number, true, false);
@@ -219,8 +248,22 @@ class SimulatedCluster {
   }
 
   void lose_slot(Worker& worker, int number, bool by_kill, bool out_of_memory) {
-    worker.slots[static_cast<std::size_t>(number)].clear();
-    say(worker, SlotLost{worker.id, number, by_kill, out_of_memory, "simulated"});
+    const auto n = static_cast<std::size_t>(number);
+    const auto id = worker.id;
+    const auto life = worker.life;
+    worker.slots[n].clear();
+    if (worker.mute) return;
+    worker.lost[n] = true;
+    const auto tell = [=, this] {
+      Worker* w = find(id, life);
+      if (w == nullptr) return;
+      w->lost[n] = false;
+      report_(SlotLost{id, number, by_kill, out_of_memory, "simulated"});
+    };
+    if (time_.now() < worker.hangs_until)
+      time_.at(worker.hangs_until, tell);
+    else
+      tell();
   }
 
   void over(WorkerId id, std::uint64_t life, int number, AttemptId attempt, const Event& report) {
@@ -260,6 +303,7 @@ class SimulatedCluster {
   World world_;
   std::map<WorkerId, Worker> workers_;
   std::uint64_t lives_ = 0;
+  std::uint64_t services_ = 0;
   bool chaos_ = true;
   std::vector<std::string> broken_;
 };

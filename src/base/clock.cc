@@ -1,7 +1,9 @@
 #include "base/clock.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <string>
 
 namespace polysome {
 
@@ -32,19 +34,52 @@ std::string format_time(WallTime t) {
   return buf;
 }
 
+// RFC 3339: 2026-01-31T12:34:56Z, with a fraction, with Z or an offset such as +01:00.
 std::optional<WallTime> parse_time(std::string_view text) {
-  const std::string s(text);
+  constexpr std::string_view kShape = "0000-00-00T00:00:00";
+  if (text.size() <= kShape.size()) return std::nullopt;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (std::size_t i = 0; i < kShape.size(); ++i)
+    if (kShape[i] == '0' ? !is_digit(text[i]) : text[i] != kShape[i]) return std::nullopt;
+  const auto number = [&](std::size_t at, std::size_t digits) {
+    int out = 0;
+    for (std::size_t i = at; i < at + digits; ++i) out = out * 10 + (text[i] - '0');
+    return out;
+  };
   std::tm tm{};
-  double seconds = 0;
-  int consumed = 0;
-  if (std::sscanf(s.c_str(), "%4d-%2d-%2dT%2d:%2d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-                  &tm.tm_hour, &tm.tm_min, &seconds, &consumed) != 6)
+  tm.tm_year = number(0, 4) - 1900;
+  tm.tm_mon = number(5, 2) - 1;
+  tm.tm_mday = number(8, 2);
+  tm.tm_hour = number(11, 2);
+  tm.tm_min = number(14, 2);
+  tm.tm_sec = number(17, 2);
+  const std::tm given = tm;
+  const std::time_t seconds = timegm(&tm);
+  // What timegm had to put right (month 13, 30 February) is no time.
+  if (tm.tm_year != given.tm_year || tm.tm_mon != given.tm_mon || tm.tm_mday != given.tm_mday ||
+      tm.tm_hour != given.tm_hour || tm.tm_min != given.tm_min || tm.tm_sec != given.tm_sec)
     return std::nullopt;
-  if (s.substr(static_cast<std::size_t>(consumed)) != "Z") return std::nullopt;
-  tm.tm_year -= 1900;
-  tm.tm_mon -= 1;
-  const std::time_t whole = timegm(&tm);
-  return static_cast<WallTime>(whole) * 1000 + static_cast<WallTime>(seconds * 1000 + 0.5);
+  std::size_t at = kShape.size();
+  std::int64_t millis = 0;
+  if (text[at] == '.') {
+    const std::size_t begin = ++at;
+    for (; at < text.size() && is_digit(text[at]); ++at)
+      if (at - begin < 3) millis = millis * 10 + (text[at] - '0');
+    if (at == begin) return std::nullopt;
+    for (std::size_t i = at - begin; i < 3; ++i) millis *= 10;
+  }
+  const std::string_view zone = text.substr(at);
+  std::int64_t offset = 0;
+  if (zone != "Z") {
+    if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':')
+      return std::nullopt;
+    for (const std::size_t i : {1, 2, 4, 5})
+      if (!is_digit(zone[i])) return std::nullopt;
+    const int hours = number(at + 1, 2), minutes = number(at + 4, 2);
+    if (hours > 23 || minutes > 59) return std::nullopt;
+    offset = (zone[0] == '+' ? 1 : -1) * (hours * 3600LL + minutes * 60LL);
+  }
+  return (static_cast<WallTime>(seconds) - offset) * 1000 + millis;
 }
 
 }  // namespace polysome

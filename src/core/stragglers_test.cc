@@ -9,7 +9,6 @@ namespace polysome::core {
 namespace {
 
 using story::final_stage;
-using story::job_named;
 using story::stage;
 using story::TestCore;
 

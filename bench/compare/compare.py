@@ -9,7 +9,7 @@ Questions: all     means of all columns of a 2,000 x 20,000 CSV
            long    mean, standard deviation and count by gene of a CSV of 25 million rows, 5 columns
            gzip    the same, gzipped
            sizes   cost per byte of `long` from 10 MB to 2 GB, and the time to the first task
-Two threads each; best of the rounds; a program that takes over a minute is run once. The peers live in
+Two threads each; best of the rounds; a program that takes over a minute, or fails (inf), is run once. The peers live in
 an environment of their own in DIR, made when it is missing. The limit is a count of line feeds in
 the same file (`polysome` reads no faster than memory gives). Prints a table and, last, one line of JSON."""
 
@@ -68,7 +68,9 @@ def timed(command, folder):
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\nfailed:\n{done.stderr[-2000:]}")
+        why = f"ended by signal {-done.returncode}" if done.returncode < 0 else done.stderr[-2000:]
+        print(f"{' '.join(map(str, command))}\nfailed: {why}", file=sys.stderr)
+        return math.inf, ""
     return seconds, done.stdout
 
 
@@ -102,6 +104,10 @@ def ask(question, file, options, python, folder):
                 continue
             seconds, text = timed(command, folder)
             best[name] = min(best.get(name, math.inf), seconds)
+            if not text and name == "polysome":
+                raise SystemExit(f"{question}: polysome failed")
+            if not text:
+                continue
             found = polysome_answer(question, text) if name == "polysome" else json.loads(text)
             answers[name] = found
             print(f"  {question} {name} {seconds:.3f} s", file=sys.stderr)
@@ -167,6 +173,8 @@ def main():
             (f"{s['bytes'] / 1e6:.0f}", f"{s['seconds']:.2f}", f"{s['seconds'] / s['bytes'] * 1e9:.2f}")
             for s in out["sizes"]
         ])
+    finite = lambda v: None if v == math.inf else v  # noqa: E731
+    out["seconds"] = {q: {n: finite(s) for n, s in b.items()} for q, b in out["seconds"].items()}
     print(json.dumps(out))
 
 

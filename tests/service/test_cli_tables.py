@@ -83,6 +83,7 @@ def normal(text, service):
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "CLOCK", text)
     text = re.sub(r"\b\d+(\.\d+)? (s|min)\b", "T", text)
     text = re.sub(r"running,? \d+(\.\d+)?( %|…)?", "running N", text)
+    text = text.replace(", the oldest waits for T", "")
     text = re.sub(r",ada,\d+(\.\d+)?,", ",ada,SECONDS,", text)
     text = re.sub(r"peak memory +\S+", "peak memory SIZE", text)
     # Padding after a cell of another length is no difference.

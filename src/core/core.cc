@@ -56,8 +56,11 @@ void apply(Machine& m, const TaskFailed& e) { task_failed(m, e); }
 void apply(Machine& m, const OutputLost& e) { output_lost(m, e); }
 void apply(Machine&, const Tick&) {}
 
-void handle_due_timers(Machine& m) {
+// True: there was one.
+bool handle_due_timers(Machine& m) {
+  bool any = false;
   while (const auto timer = m.timers.take_due(m.now)) {
+    any = true;
     switch (timer->kind) {
       case TimerKind::kBackoff: backoff_over(m, *timer); break;
       case TimerKind::kJobTimeout: timeout_due(m, timer->task.job); break;
@@ -68,11 +71,20 @@ void handle_due_timers(Machine& m) {
       case TimerKind::kAutoscale: m.scaling.armed = false; break;  // it looks in each step
     }
   }
+  return any;
+}
+
+// Events after which nothing can be placed that could not before, but for a job just submitted.
+bool changes_nothing_for_others(const Event& event) {
+  return std::holds_alternative<JobSubmitted>(event) ||
+         std::holds_alternative<WorkerHeard>(event) || std::holds_alternative<TaskStarted>(event) ||
+         std::holds_alternative<TaskProgressed>(event);
 }
 
 // While there are workers a step is due at least each quarter of a lease (next_lease_check): a much
-// longer gap is a pause of the service. Nobody is blamed for it, nor charged, and nobody ages.
-void pass_time(Machine& m, MonoTime now) {
+// longer gap is a pause of the service. Nobody is blamed for it, nor charged, and nobody ages. True:
+// time changed the queue.
+bool pass_time(Machine& m, MonoTime now) {
   const MonoTime passed = m.begun ? std::max<MonoTime>(now - m.now, 0) : 0;
   const bool paused = passed > m.config.lease_ms / 3;
   m.now = m.begun ? m.now + passed : now;
@@ -82,7 +94,7 @@ void pass_time(Machine& m, MonoTime now) {
     m.awake += passed;
     if (m.serving) m.served += passed;
   }
-  m.queue.set_time(m.awake, m.served);
+  return m.queue.set_time(m.awake, m.served);
 }
 
 }  // namespace
@@ -94,15 +106,19 @@ Core& Core::operator=(Core&&) noexcept = default;
 
 std::vector<Command> Core::step(const Event& event, MonoTime now) {
   Machine& m = *state_;
-  pass_time(m, now);
+  bool all = pass_time(m, now);
   std::visit([&m](const auto& e) { apply(m, e); }, event);
-  handle_due_timers(m);
+  all = handle_due_timers(m) || all;
   check_leases(m);
   settle_jobs(m);
   judge_workers(m);
   scale_by_load(m);
+  all = all || m.resize || !changes_nothing_for_others(event);
   resize_cluster(m);
-  place_tasks(m);
+  if (all)
+    place_tasks(m);
+  else if (const auto* submitted = std::get_if<JobSubmitted>(&event))
+    place_job(m, submitted->id);
   m.serving = !m.paused && m.resources.any_takes_tasks();
   arm_watch(m);
   tell_changes(m);

@@ -309,7 +309,7 @@ TEST(Jobs, AJobTooLargeForAnyWorkerSaysSoAndLetsOthersRun) {
   t.step(a);
   EXPECT_EQ(t.view('a').waiting->code, "memory");
   EXPECT_THAT(t.view('a').waiting->message,
-              testing::HasSubstr("Needs 3.1GB on one worker; the largest has 2GB."));
+              testing::HasSubstr("Needs 3.1 GB on one worker; the largest has 2 GB."));
   t.step(t.job('b', Priority::kLow));
   EXPECT_EQ(t.started.back().task.job, job_named('b'));
 }

@@ -31,6 +31,7 @@ class Checker {
     expect(pending == m_.queue.pending(), "pending jobs are miscounted");
     check_users();
     check_order();
+    check_reservation();
     check_nothing_idles();
     return std::move(broken_);
   }
@@ -169,9 +170,38 @@ class Checker {
     for (const auto& before : job.stages)
       if (!before.complete && std::ranges::count(before.dependents, stage.number) > 0) ++blockers;
     expect(blockers == stage.blockers, "{} {}: blockers are miscounted", id, stage.name);
+    if (stage.gang && !job.ending) check_gang(id, stage);
     std::uint64_t running = 0;
     for (const auto& [index, n] : stage.active) running += m_.attempts.at(n).bytes;
     expect(running == stage.progress.bytes_running, "{} {}: bytes are miscounted", id, stage.name);
+  }
+
+  // A gang runs whole or not at all; while it disbands, what still runs has been taken back.
+  void check_gang(const std::string& id, const StageRun& stage) {
+    if (stage.active.empty()) return;
+    if (!stage.disbanding) {
+      expect(stage.active.size() + stage.progress.done == stage.tasks(),
+             "{} {}: {} of a gang of {} run", id, stage.name, stage.active.size(), stage.tasks());
+      return;
+    }
+    for (const auto& [index, n] : stage.active) {
+      const Attempt& a = m_.attempts.at(n);
+      expect(a.taken_back, "{} {}: half a gang runs on", id, stage.name);
+    }
+  }
+
+  // What is kept for a job is kept for one that waits for it, on workers there are.
+  void check_reservation() {
+    if (!m_.reservation) return;
+    const Reservation& r = *m_.reservation;
+    expect(std::ranges::any_of(m_.jobs, [&](const auto& j) { return j.second.get() == r.job; }),
+           "a reservation for a job that is gone");
+    std::uint32_t tasks = 0;
+    for (const auto& spot : r.spots) {
+      tasks += static_cast<std::uint32_t>(spot.tasks);
+      expect(spot.spare_slots >= 0, "w{}: fewer than no slots to spare", spot.worker);
+    }
+    expect(tasks == r.need.tasks, "a reservation for {} of {} tasks", tasks, r.need.tasks);
   }
 
   void check_ceilings(const std::string& id, const JobRun& job) {
@@ -242,17 +272,16 @@ class Checker {
     }
   }
 
-  // Work-conserving: the first runnable job's next task fits nowhere, or it would have been placed.
+  // Work-conserving: the first runnable job's next task fits nowhere that is not kept for another,
+  // or it would have been placed.
   void check_nothing_idles() {
     const Lane* first = m_.queue.first();
     if (first == nullptr) return;
     const JobRun& job = *first->head;
-    const auto grant = next_grant(m_, job);
-    expect(grant.has_value(), "{}: runnable without a ready task", job.id().text());
-    std::optional<WorkerId> kept;
-    if (m_.kept && m_.kept->first != job.id()) kept = m_.kept->second;
-    if (grant)
-      expect(m_.resources.find(job, *grant, kept).worker == nullptr, "{}: could run, but does not",
+    const auto need = next_need(m_, job);
+    expect(need.has_value(), "{}: runnable without a ready task", job.id().text());
+    if (need)
+      expect(obstacle_of(m_, job, *need) != Obstacle::kNone, "{}: could run, but does not",
              job.id().text());
   }
 

@@ -27,7 +27,7 @@ void set_status(Machine& m, JobRun& job, JobStatus status) {
     m.queue.set_running(job, true);
   }
   if (status == JobStatus::kPending) {
-    job.pending_since = m.now;
+    job.waits_since = m.now;
     m.queue.set_pending(job, true);
   }
   place_in_queue(m, job);
@@ -39,7 +39,7 @@ JobRun* add_job(Machine& m, const JobSubmitted& event, double progress) {
   auto& job = *(m.jobs[event.id] = std::make_unique<JobRun>());
   job.spec = event;
   m.queue.adopt(job);
-  job.pending_since = m.now;
+  job.waits_since = m.now;
   job.progress = ProgressMonitor(progress);
   m.queue.set_pending(job, true);
   m.touch(job);
@@ -78,6 +78,7 @@ void end_job(Machine& m, JobRun& job) {
   Ending ending = *std::move(job.ending);
   if (ending.status == JobStatus::kCompleted) m.typical.add_job(job.held_ms);
   set_status(m, job, ending.status);
+  if (m.reservation && m.reservation->job == &job) m.reservation.reset();
   for (auto& stage : job.stages) m.ready_tasks -= stage.ready_counted;
   for (const auto& dependency : job.unmet) {
     const auto waiting = m.dependents.find(dependency);
@@ -188,7 +189,7 @@ void dependency_known(Machine& m, JobId dependency, JobStatus status) {
 void begin_ending(Machine& m, JobRun& job, Ending ending) {
   m.touch(job);
   if (job.ending) return;
-  job.ending = std::move(ending);
+  job.ending = std::make_unique<Ending>(std::move(ending));
   place_in_queue(m, job);
   for (const auto& [worker, number] : job.slots)
     for (const auto n : worker->slots[static_cast<std::size_t>(number)].queue)
@@ -215,7 +216,10 @@ void fail_job(Machine& m, JobRun& job, Error error, FaultClass fault_class, std:
 
 void attempts_began(Machine& m, JobRun& job) {
   set_status(m, job, JobStatus::kRunning);
-  if (!job.started) job.started = m.now;
+  if (!job.started) {
+    job.started = m.now;
+    m.starts.note(m.now, m.queue.pending() > 0);
+  }
   job.running_since = m.now;
   const auto& timeout = job.spec.limits.timeout_ms;
   if (!timeout) return;
@@ -225,7 +229,10 @@ void attempts_began(Machine& m, JobRun& job) {
   m.timers.arm(due, TimerKind::kJobTimeout, {job.id(), 0, 0});
 }
 
-void attempts_ended(Machine& m, JobRun& job) { job.running_ms += m.now - job.running_since; }
+void attempts_ended(Machine& m, JobRun& job) {
+  job.running_ms += m.now - job.running_since;
+  job.waits_since = m.now;
+}
 
 void timeout_due(Machine& m, JobId id) {
   JobRun* job = m.job(id);

@@ -75,7 +75,7 @@ void JobQueue::set_usage(const std::string& name, double share_ms) {
   file(u);
 }
 
-void JobQueue::set_time(MonoTime awake, MonoTime served) {
+bool JobQueue::set_time(MonoTime awake, MonoTime served) {
   served_ = served;
   double rescale = 1;
   if (fair_.set_time(awake, &rescale)) {
@@ -84,10 +84,11 @@ void JobQueue::set_time(MonoTime awake, MonoTime served) {
       return a.pending_jobs + a.running_jobs == 0 && fair_.usage(a) < kForgottenUsage;
     });
     for (auto& [name, user] : users_) user.account.used *= rescale;
-    file_all();
-  } else if (awake - filed_at_ >= kRefileMs) {
-    file_all();
+  } else if (awake - filed_at_ < kRefileMs) {
+    return false;
   }
+  file_all();
+  return true;
 }
 
 // ---- jobs ----
@@ -141,10 +142,34 @@ void JobQueue::hold(JobRun& job, int cores, std::int64_t memory) {
 }
 
 int JobQueue::level(const JobRun& job) const {
-  const int asked = static_cast<int>(job.spec.priority);
-  const int base = std::min(asked, job.owner->account.limits.max_priority.value_or(asked));
   const MonoTime steps = age(job) / kAgeingStepMs;
-  return static_cast<int>(std::min<MonoTime>(base + steps, kHighestLevel));
+  return static_cast<int>(std::min<MonoTime>(base_level(job) + steps, kHighestLevel));
+}
+
+int JobQueue::base_level(const JobRun& job) const {
+  const int asked = static_cast<int>(job.spec.priority);
+  return std::min(asked, job.owner->account.limits.max_priority.value_or(asked));
+}
+
+bool JobQueue::may_go(const JobRun& job) const {
+  return job.status != JobStatus::kPending || (!paused_ && may_start_more(job.owner->account));
+}
+
+JobQueue::Before JobQueue::before(const JobRun& job) const {
+  Before before;
+  const Account& own = job.owner->account;
+  const int at = level(job);
+  const double rank = fair_.rank(own);
+  const User* last = nullptr;
+  for (const Lane* lane : order_) {
+    if (lane->level > at) {
+      before.higher_jobs += lane->waiting.size() + lane->started.size();
+    } else if (lane->level == at && lane->rank < rank && lane->user != job.owner) {
+      if (lane->user != last) ++before.users;
+      last = lane->user;
+    }
+  }
+  return before;
 }
 
 MonoTime JobQueue::age(const JobRun& job) const {

@@ -67,7 +67,8 @@ struct User {
 class JobQueue {
  public:
   // `awake` runs except while the service was paused; `served` only while jobs could be placed.
-  void set_time(MonoTime awake, MonoTime served);
+  // True: time alone may have changed the order.
+  bool set_time(MonoTime awake, MonoTime served);
   void set_limits(const QueueLimits& limits);
   void set_capacity(int cores, std::uint64_t memory);
   void set_paused(bool paused);
@@ -83,7 +84,18 @@ class JobQueue {
 
   // Where a job stands now: its priority, cut by its user's max_priority, raised by its age.
   int level(const JobRun& job) const;
+  int base_level(const JobRun& job) const;  // without its age
   MonoTime age(const JobRun& job) const;
+
+  // A running job may go on; a pending one may start unless the queue is paused or its user runs as
+  // many as allowed.
+  bool may_go(const JobRun& job) const;
+  // What is before a job: jobs with something to run that stand higher, and users of its level
+  // whose turn is first. O(users).
+  struct Before {
+    std::size_t higher_jobs = 0, users = 0;
+  };
+  Before before(const JobRun& job) const;
 
   // The lane whose head goes next; nullptr when there is none. A pass of placement sets heads or
   // whole lanes aside that can't be placed, and ends by forgetting that.

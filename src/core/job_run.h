@@ -6,7 +6,8 @@
 // Invariant of a stage: fresh + again.size() + backing_off + active.size() + done == tasks.
 #pragma once
 
-#include <deque>
+#include <cmath>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,15 +39,17 @@ struct StageRun {
   bool can_split = false;
   std::uint32_t split = 1;            // of its tasks; more once several were short of memory
   std::uint32_t short_of_memory = 0;  // tasks that ran out of it
+  bool gang = false;                  // all its tasks at once or none (gang.h)
+  bool disbanding = false;            // of a gang: one has to be done again, so all come back
 
   std::vector<std::uint32_t> dependents;  // stages that start after this one
   std::uint32_t blockers = 0;             // stages before this one that are not complete
   bool complete = false;
 
-  StageProgress progress;           // tasks, done, bytes
-  std::uint32_t cursor = 0;         // every task never started is at or after it
-  std::uint32_t fresh = 0;          // tasks never started and not finished
-  std::deque<std::uint32_t> again;  // ready once more, in order
+  StageProgress progress;          // tasks, done, bytes
+  std::uint32_t cursor = 0;        // every task never started is at or after it
+  std::uint32_t fresh = 0;         // tasks never started and not finished
+  std::list<std::uint32_t> again;  // ready once more, in order
   std::uint32_t backing_off = 0;
   std::unordered_map<std::uint32_t, std::uint64_t> active;  // task → number of its attempt
   std::unordered_map<std::uint32_t, TaskTrouble> trouble;
@@ -56,8 +59,29 @@ struct StageRun {
   std::uint64_t ready_counted = 0;  // of this stage in the job's `ready`
 
   std::uint32_t tasks() const { return progress.tasks; }
-  std::uint64_t ready() const { return blockers == 0 ? fresh + again.size() : 0; }
+  std::uint64_t ready() const {
+    const std::uint64_t n = blockers == 0 ? fresh + again.size() : 0;
+    return gang && n < tasks() ? 0 : n;
+  }
   bool is_finished(std::uint32_t i) const { return i < finished.size() && finished[i]; }
+};
+
+// A job's stages, which stay where they are as the plan grows. Small while there is one: a queue
+// may hold hundreds of thousands of jobs that have not begun.
+class StageList {
+ public:
+  StageRun& emplace_back() { return *at_.emplace_back(&runs_.emplace_back()); }
+  StageRun& operator[](std::size_t i) { return *at_[i]; }
+  const StageRun& operator[](std::size_t i) const { return *at_[i]; }
+  std::size_t size() const { return at_.size(); }
+  auto begin() { return runs_.begin(); }
+  auto end() { return runs_.end(); }
+  auto begin() const { return runs_.begin(); }
+  auto end() const { return runs_.end(); }
+
+ private:
+  std::list<StageRun> runs_;
+  std::vector<StageRun*> at_;
 };
 
 // The end a job is going to when its attempts have answered.
@@ -81,12 +105,12 @@ struct JobRun {
   JobSubmitted spec;
   User* owner = nullptr;  // in the queue
   JobStatus status = JobStatus::kPending;
-  MonoTime pending_since = 0;
+  MonoTime waits_since = 0;  // pending, or without an attempt
   std::optional<MonoTime> started;
   std::set<JobId> unmet;  // of depends_on: not completed yet
-  std::optional<Ending> ending;
+  std::unique_ptr<Ending> ending;
 
-  std::deque<StageRun> stages;
+  StageList stages;
   std::map<std::string, std::uint32_t> stage_numbers;
   std::set<std::uint32_t> ready_stages;
   std::uint32_t incomplete = 0;   // stages
@@ -100,8 +124,6 @@ struct JobRun {
   std::uint64_t memory_held = 0;
   int usual_cores = 0;  // slots it had when more tasks were ready than had one
   bool parked = false;  // at its own ceiling until one of its attempts ends
-  std::optional<WorkerId>
-      kept_worker;  // emptied for its next task, which is larger than what is free
 
   MonoTime running_since = 0;  // valid while active > 0
   std::int64_t running_ms = 0;
@@ -109,7 +131,8 @@ struct JobRun {
 
   ProgressMonitor progress;
   Json warnings = Json::array();
-  std::deque<std::pair<AttemptRecord, MonoTime>> failures;  // the last 50
+  std::list<std::pair<AttemptRecord, MonoTime>> failures;  // the last 50
+  std::optional<Code> last_failure;
   std::uint64_t peak_memory = 0, bytes_read = 0, reused_tasks = 0;
   double cpu_seconds = 0;
   std::uint64_t faults = 0;  // failed and lost attempts

@@ -1,8 +1,11 @@
 #include "core/job_scheduler.h"
 
 #include <algorithm>
-#include <bit>
+#include <limits>
+#include <utility>
 
+#include "core/backfill.h"
+#include "core/preemption.h"
 #include "core/stage_flow.h"
 #include "core/task_flow.h"
 
@@ -14,9 +17,11 @@ constexpr MonoTime kRebalanceMs = 100;
 constexpr std::size_t kStagesTried = 4;
 
 struct Pass {
-  int idle = 0;                  // slots
-  std::optional<WorkerId> kept;  // for the first job that needs more memory than is free
-  const JobRun* keeper = nullptr;
+  int idle = 0;  // slots
+  // The least that was refused for want of memory: a task that needs no less and takes no less long
+  // is refused too, without a look at the workers.
+  std::uint64_t refused_grant = std::numeric_limits<std::uint64_t>::max();
+  double refused_ms = 0;
 };
 
 enum class Placed : std::uint8_t { kYes, kBlocked, kAtOwnCeiling, kUserFull };
@@ -26,39 +31,77 @@ int first_idle(const Worker& worker) {
   return static_cast<int>(it - worker.slots.begin());
 }
 
-const TaskTrouble* trouble_of_next(const StageRun& stage, bool again) {
-  if (!again || stage.trouble.empty()) return nullptr;
-  const auto it = stage.trouble.find(stage.again.front());
-  return it == stage.trouble.end() ? nullptr : &it->second;
+// A task, or a gang's tasks, of a stage go to these workers.
+void start(Machine& m, Pass& pass, JobRun& job, StageRun& stage, const Need& need,
+           const std::vector<std::pair<Worker*, int>>& places, const Passage& door) {
+  bool disturbed = false;
+  stage.disbanding = false;
+  for (const auto& [worker, tasks] : places) {
+    Reservation::Spot* spot = m.reservation ? m.reservation->on(worker->id.n) : nullptr;
+    if (spot != nullptr && door.reservation == nullptr) disturbed = true;
+    if (spot != nullptr && door.reservation != nullptr && !door.over_before) {
+      spot->spare_slots -= tasks;
+      spot->spare_memory -= need.grant * static_cast<std::uint64_t>(tasks);
+    }
+    for (int i = 0; i < tasks; ++i)
+      start_attempt(m, *worker, first_idle(*worker), job, stage,
+                    stage.gang ? !stage.again.empty() : need.again, need.grant);
+    pass.idle -= tasks;
+  }
+  if (!m.reservation) return;
+  if (is_for(*m.reservation, job, need))
+    m.reservation.reset();
+  else if (disturbed)
+    m.reservation = reserve(m, *m.reservation->job, m.reservation->need, &*m.reservation);
 }
 
-// Tries to place the next retried or the next fresh task of a stage.
+// What stands in the way of a task for which there are idle slots; kNone: it was started.
+Obstacle place_in_slots(Machine& m, Pass& pass, JobRun& job, StageRun& stage, const Need& need) {
+  const Passage door = passage(m, job, need);
+  if (stage.gang) {
+    const GangFit fit = m.resources.find_gang(job, need, door);
+    if (fit.obstacle == Obstacle::kNone) start(m, pass, job, stage, need, fit.places, door);
+    return fit.obstacle;
+  }
+  const double longest =
+      longest_ms(duration_of(m, stage)).value_or(std::numeric_limits<double>::max());
+  if (need.grant >= pass.refused_grant && longest >= pass.refused_ms) return Obstacle::kReserved;
+  const Fit fit = m.resources.find(job, need.grant, door);
+  if (fit.worker != nullptr) {
+    start(m, pass, job, stage, need, {{fit.worker, 1}}, door);
+    return Obstacle::kNone;
+  }
+  const bool for_all = !job.spec.limits.n_workers;
+  if (for_all && fit.obstacle == Obstacle::kMemory && need.grant < pass.refused_grant) {
+    pass.refused_grant = need.grant;
+    pass.refused_ms = 0;
+  } else if (for_all && fit.obstacle == Obstacle::kReserved && need.grant < pass.refused_grant) {
+    pass.refused_grant = need.grant;
+    pass.refused_ms = longest;
+  }
+  return fit.obstacle;
+}
+
+// Tries to place the next retried or the next fresh task of a stage, or all of a gang.
 Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool again) {
-  const std::uint64_t grant =
-      m.resources.grant_of(m.cluster.spec, job, stage, trouble_of_next(stage, again));
+  const Need need = need_of(m, job, stage, again);
   Obstacle obstacle = Obstacle::kCores;
   if (pass.idle > 0) {
-    const Fit fit = m.resources.find(job, grant, pass.kept);
-    if (fit.worker != nullptr) {
-      if (job.kept_worker == fit.worker->id) job.kept_worker.reset();
-      start_attempt(m, *fit.worker, first_idle(*fit.worker), job, stage, again, grant);
-      --pass.idle;
-      return Placed::kYes;
-    }
-    obstacle = fit.obstacle;
+    obstacle = place_in_slots(m, pass, job, stage, need);
+    if (obstacle == Obstacle::kNone) return Placed::kYes;
   }
-  if (m.config.prefetch > 0 && stage.duration.is_short()) {
+  if (!stage.gang && m.config.prefetch > 0 && stage.duration.is_short()) {
     const auto longest = static_cast<std::size_t>(m.config.prefetch) + 1;
-    if (const auto found = m.resources.find_queue(job, stage.number, grant, longest, pass.kept)) {
-      start_attempt(m, *found->first, found->second, job, stage, again, grant);
+    const Reservation* reserved = passage(m, job, need).reservation;
+    if (const auto found =
+            m.resources.find_queue(job, stage.number, need.grant, longest, reserved)) {
+      start_attempt(m, *found->first, found->second, job, stage, again, need.grant);
       return Placed::kYes;
     }
   }
-  if (obstacle == Obstacle::kMemory && !pass.kept) {
-    job.kept_worker = m.resources.worker_to_keep(job, grant);
-    pass.kept = job.kept_worker;
-    pass.keeper = &job;
-  }
+  if ((obstacle == Obstacle::kMemory || obstacle == Obstacle::kGang) &&
+      (!m.reservation || m.queue.level(job) > m.queue.level(*m.reservation->job)))
+    m.reservation = reserve(m, job, need, nullptr);
   if (obstacle == Obstacle::kOwnCeiling) return Placed::kAtOwnCeiling;
   const Account& user = job.owner->account;
   const bool full = user.limits.max_cores && user.cores >= *user.limits.max_cores;
@@ -76,15 +119,51 @@ Placed place_one(Machine& m, Pass& pass, JobRun& job) {
       const Placed placed = try_place(m, pass, job, stage, again);
       if (placed == Placed::kYes || placed == Placed::kUserFull) return placed;
       only_ceilings = only_ceilings && placed == Placed::kAtOwnCeiling;
+      if (stage.gang) break;
     }
   }
   return only_ceilings ? Placed::kAtOwnCeiling : Placed::kBlocked;
 }
 
+// The job that a reservation was made for was the first in the queue then: it keeps that turn, and
+// when there is room it goes before all of its level.
+void honour_reservation(Machine& m, Pass& pass) {
+  if (!m.reservation) return;
+  const Reservation before = *m.reservation;
+  JobRun& job = *before.job;
+  StageRun& stage = job.stages[before.need.stage];
+  const bool again = !stage.again.empty();  // these go first
+  m.reservation.reset();
+  if (!job.in_runnable || !m.queue.may_go(job) || stage.ready() == 0) return;
+  if (m.queue.first()->level <= m.queue.level(job) &&
+      place_in_slots(m, pass, job, stage, need_of(m, job, stage, again)) == Obstacle::kNone)
+    return;
+  m.reservation = reserve(m, job, need_of(m, job, stage, again), &before);
+}
+
 // Could one more task of this slot's job run elsewhere at once?
 bool could_move(const Machine& m, const Slot& slot) {
-  return !slot.job->ending &&
-         m.resources.find(*slot.job, slot.grant, std::nullopt).worker != nullptr;
+  return !slot.job->ending && m.resources.find(*slot.job, slot.grant, {}).worker != nullptr;
+}
+
+// Sets aside what can't be placed now. False: nothing further back can be either.
+bool set_aside(Machine& m, const Pass& pass, Lane& lane, Placed placed) {
+  JobRun& job = *lane.head;
+  if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {
+    job.parked = true;  // until one of its attempts ends
+    if (m.reservation && m.reservation->job == &job) m.reservation.reset();
+    place_in_queue(m, job);
+    return pass.idle > 0;
+  }
+  if (placed == Placed::kBlocked && may_preempt(m, job)) preempt_for(m, job);
+  // Without idle slots only the first job may queue behind its own tasks: one further back that
+  // did would hold its slots against those before it.
+  if (pass.idle == 0) return false;
+  if (placed == Placed::kUserFull)
+    m.queue.skip_lane(lane);
+  else
+    m.queue.skip_head(lane);
+  return true;
 }
 
 }  // namespace
@@ -102,32 +181,27 @@ void place_tasks(Machine& m) {
   if (cores == 0) return;
   Pass pass;
   pass.idle = m.resources.idle_slots();
-  int blocked = 0;
+  if (pass.idle > 0) honour_reservation(m, pass);
+  int looks = 0;
   while (Lane* lane = m.queue.first()) {
-    JobRun& job = *lane->head;
-    const Placed placed = place_one(m, pass, job);
-    // One slot at a time: with each its user's share grows, and another may be the next.
+    // One task at a time: with each its user's share grows, and another may be the next.
+    const Placed placed = place_one(m, pass, *lane->head);
     if (placed == Placed::kYes) continue;
-    if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {
-      job.parked = true;
-      place_in_queue(m, job);
-      // Until one of its attempts ends it could not use a worker kept for it.
-      if (pass.keeper == &job) pass.kept.reset();
-      job.kept_worker.reset();
-      if (pass.idle == 0) break;
-      continue;
-    }
-    // Without idle slots only the first job may queue behind its own tasks: one further back that
-    // did would hold its slots against those before it.
-    if (pass.idle == 0 || ++blocked >= kMostBlockedLooks) break;
-    if (placed == Placed::kUserFull)
-      m.queue.skip_lane(*lane);
-    else
-      m.queue.skip_head(*lane);
+    if (!set_aside(m, pass, *lane, placed) || ++looks == kMostBlockedLooks) break;
   }
   m.queue.end_pass();
-  m.kept.reset();
-  if (pass.kept) m.kept = {pass.keeper->id(), *pass.kept};
+}
+
+void place_job(Machine& m, JobId id) {
+  JobRun* job = m.job(id);
+  if (job == nullptr || !m.resources.any_takes_tasks()) return;
+  Pass pass;
+  pass.idle = m.resources.idle_slots();
+  if (pass.idle == 0 && !may_preempt(m, *job)) return;
+  Placed placed = Placed::kYes;
+  while (placed == Placed::kYes && job->in_runnable && m.queue.may_go(*job))
+    placed = place_one(m, pass, *job);
+  if (placed == Placed::kBlocked && may_preempt(m, *job)) preempt_for(m, *job);
 }
 
 void rebalance(Machine& m) {
@@ -144,11 +218,17 @@ void rebalance(Machine& m) {
   }
 }
 
-std::optional<std::uint64_t> next_grant(const Machine& m, const JobRun& job) {
+std::optional<Need> next_need(const Machine& m, const JobRun& job) {
   if (job.ready_stages.empty()) return std::nullopt;
   const StageRun& stage = job.stages[*job.ready_stages.begin()];
-  return m.resources.grant_of(m.cluster.spec, job, stage,
-                              trouble_of_next(stage, !stage.again.empty()));
+  return need_of(m, job, stage, !stage.again.empty());
+}
+
+Obstacle obstacle_of(const Machine& m, const JobRun& job, const Need& need) {
+  const StageRun& stage = job.stages[need.stage];
+  const Passage door = passage(m, job, need);
+  return stage.gang ? m.resources.find_gang(job, need, door).obstacle
+                    : m.resources.find(job, need.grant, door).obstacle;
 }
 
 }  // namespace polysome::core

@@ -18,7 +18,9 @@
 #include "core/core.h"
 #include "core/job_queue.h"
 #include "core/job_run.h"
+#include "core/reservation.h"
 #include "core/resource_manager.h"
+#include "core/start_rate.h"
 #include "core/timers.h"
 #include "core/typical_durations.h"
 
@@ -107,8 +109,10 @@ struct Machine {
   std::size_t running_jobs = 0;
   std::uint64_t ready_tasks = 0;
   bool rebalance_armed = false;
-  std::optional<std::pair<JobId, WorkerId>> kept;  // the worker that is emptied for a job
   bool watch_armed = false;
+  std::optional<Reservation> reservation;
+  TaskDuration planning;  // of all jobs' planners
+  StartRate starts;
 
   // Of the current step.
   std::vector<Command> out;

@@ -57,8 +57,11 @@ std::uint64_t ResourceManager::grant_of(const ClusterSpec& spec, const JobRun& j
   if (trouble != nullptr) grant = std::max(grant, trouble->grant);
   grant = std::min(grant, spec.memory_limit);
   grant = std::max(grant, job.spec.limits.memory_per_worker.value_or(0));
-  grant = std::min(grant, job.owner->account.limits.max_memory.value_or(grant));
-  return std::min(grant, job.spec.limits.max_memory.value_or(grant));
+  // A ceiling is never what makes a job wait for ever: a gang's tasks share it.
+  const std::uint64_t at_once = stage.gang ? std::max<std::uint32_t>(stage.tasks(), 1) : 1;
+  for (const auto& most : {job.owner->account.limits.max_memory, job.spec.limits.max_memory})
+    if (most) grant = std::min(grant, *most / at_once);
+  return grant;
 }
 
 bool ResourceManager::may_use(const JobRun& job, const Worker& worker) const {
@@ -67,29 +70,39 @@ bool ResourceManager::may_use(const JobRun& job, const Worker& worker) const {
          job.slots_on.size() < static_cast<std::size_t>(std::max(*limit, 1));
 }
 
-Fit ResourceManager::find(const JobRun& job, std::uint64_t grant,
-                          std::optional<WorkerId> kept) const {
-  const auto& limits = job.spec.limits;
-  if (limits.max_cores &&
-      job.slots.size() >= static_cast<std::size_t>(std::max(*limits.max_cores, 1)))
-    return {nullptr, Obstacle::kOwnCeiling};
-  if (limits.max_memory && !job.slots.empty() && job.memory_held + grant > *limits.max_memory)
-    return {nullptr, Obstacle::kOwnCeiling};
+Obstacle ResourceManager::ceiling(const JobRun& job, std::uint32_t tasks, std::uint64_t grant) {
+  const auto cores = [tasks](std::size_t held, const std::optional<int>& most) {
+    return most && held + tasks > static_cast<std::size_t>(std::max(*most, 1));
+  };
+  // One task alone is always let in: its grant was cut to the ceiling.
+  const auto memory = [tasks, grant](bool holds, std::uint64_t held,
+                                     const std::optional<std::uint64_t>& most) {
+    return most && (holds || tasks > 1) && held + grant * tasks > *most;
+  };
+  const JobLimits& own = job.spec.limits;
+  if (cores(job.slots.size(), own.max_cores) ||
+      memory(!job.slots.empty(), job.memory_held, own.max_memory))
+    return Obstacle::kOwnCeiling;
   const Account& user = job.owner->account;
-  if (user.limits.max_cores && user.cores >= *user.limits.max_cores)
-    return {nullptr, Obstacle::kUserLimit};
-  if (user.limits.max_memory && user.cores > 0 && user.memory + grant > *user.limits.max_memory)
-    return {nullptr, Obstacle::kUserLimit};
+  if (cores(static_cast<std::size_t>(user.cores), user.limits.max_cores) ||
+      memory(user.cores > 0, user.memory, user.limits.max_memory))
+    return Obstacle::kUserLimit;
+  return Obstacle::kNone;
+}
+
+Fit ResourceManager::find(const JobRun& job, std::uint64_t grant, const Passage& door) const {
+  Obstacle obstacle = ceiling(job, 1, grant);
+  if (obstacle != Obstacle::kNone) return {nullptr, obstacle};
+  obstacle = Obstacle::kCores;
   const Worker* best = nullptr;
-  Obstacle obstacle = Obstacle::kCores;
   for (const auto& [n, worker] : workers_) {
     if (!worker.takes_tasks() || worker.idle() == 0) continue;
     if (!may_use(job, worker)) {
       obstacle = std::max(obstacle, Obstacle::kWorkers);
     } else if (worker.free_memory() < grant) {
       obstacle = std::max(obstacle, Obstacle::kMemory);
-    } else if (kept == worker.id) {
-      obstacle = std::max(obstacle, Obstacle::kKept);
+    } else if (door.room(n, grant, 1) == 0) {
+      obstacle = std::max(obstacle, Obstacle::kReserved);
     } else if (best == nullptr || worker.busy * static_cast<int>(best->slots.size()) <
                                       best->busy * static_cast<int>(worker.slots.size())) {
       best = &worker;
@@ -99,36 +112,56 @@ Fit ResourceManager::find(const JobRun& job, std::uint64_t grant,
   return {const_cast<Worker*>(best), Obstacle::kNone};
 }
 
+GangFit ResourceManager::find_gang(const JobRun& job, const Need& need, const Passage& door) const {
+  if (const Obstacle obstacle = ceiling(job, need.tasks, need.grant); obstacle != Obstacle::kNone)
+    return {{}, obstacle};
+  std::vector<std::pair<Worker*, int>> rooms;
+  int without_door = 0;
+  for (const auto& [n, worker] : workers_) {
+    if (!worker.takes_tasks() || worker.idle() == 0) continue;
+    const std::uint64_t by_memory = worker.free_memory() / std::max<std::uint64_t>(need.grant, 1);
+    const int room = static_cast<int>(
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(worker.idle()), by_memory));
+    without_door += room;
+    const int open = door.room(n, need.grant, room);
+    if (open > 0) rooms.emplace_back(const_cast<Worker*>(&worker), open);
+  }
+  std::ranges::stable_sort(rooms, [&](const auto& a, const auto& b) {
+    const bool a_used = job.slots_on.contains(a.first->id.n);
+    const bool b_used = job.slots_on.contains(b.first->id.n);
+    return a_used != b_used ? a_used : a.second > b.second;
+  });
+  const auto& limit = job.spec.limits.n_workers;
+  std::size_t more = limit ? static_cast<std::size_t>(std::max(*limit, 1)) : rooms.size();
+  more -= std::min(more, limit ? job.slots_on.size() : 0);
+  GangFit fit;
+  int left = static_cast<int>(need.tasks);
+  for (const auto& [worker, room] : rooms) {
+    if (left == 0) break;
+    if (!job.slots_on.contains(worker->id.n) && more-- == 0) break;
+    fit.places.emplace_back(worker, std::min(left, room));
+    left -= fit.places.back().second;
+  }
+  if (left == 0) return fit;
+  const bool reserved = without_door >= static_cast<int>(need.tasks) && !limit;
+  return {{}, reserved ? Obstacle::kReserved : Obstacle::kGang};
+}
+
 std::optional<std::pair<Worker*, int>> ResourceManager::find_queue(
     const JobRun& job, std::uint32_t stage, std::uint64_t grant, std::size_t longest,
-    std::optional<WorkerId> kept) const {
+    const Reservation* reserved) const {
   std::optional<std::pair<Worker*, int>> best;
   std::size_t length = longest;
   for (const auto& [worker, number] : job.slots) {
     const Slot& slot = worker->slots[static_cast<std::size_t>(number)];
     if (slot.queue.size() >= length || slot.stage != stage || slot.grant != grant) continue;
-    if (!worker->takes_tasks() || kept == worker->id) continue;
+    if (!worker->takes_tasks()) continue;
+    if (reserved != nullptr && reserved->on(worker->id.n) != nullptr) continue;
     length = slot.queue.size();
     best = {worker, number};
     if (length == 1) break;
   }
   return best;
-}
-
-std::optional<WorkerId> ResourceManager::worker_to_keep(const JobRun& job,
-                                                        std::uint64_t grant) const {
-  const auto good = [&](const Worker& w) {
-    return w.takes_tasks() && w.memory_limit >= grant && may_use(job, w);
-  };
-  if (job.kept_worker) {
-    const auto it = workers_.find(job.kept_worker->n);
-    if (it != workers_.end() && good(it->second)) return job.kept_worker;
-  }
-  const Worker* best = nullptr;
-  for (const auto& [n, worker] : workers_)
-    if (good(worker) && (best == nullptr || worker.free_memory() > best->free_memory()))
-      best = &worker;
-  return best == nullptr ? std::nullopt : std::optional(best->id);
 }
 
 void ResourceManager::put(Worker& worker, int number, std::uint64_t attempt, JobRun& job,

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/job_run.h"
+#include "core/reservation.h"
 #include "core/worker_health.h"
 
 namespace polysome::core {
@@ -70,11 +71,18 @@ enum class Obstacle : std::uint8_t {
   kCores,       // no idle slot
   kWorkers,     // n_workers of its job: its workers have no idle slot
   kMemory,      // no worker with an idle slot has enough memory free
-  kKept,        // the only ones that would do are kept for a larger task of another job
+  kGang,        // too few idle slots with enough memory for all of them
+  kReserved,    // the only ones that would do are kept for another job
 };
 
 struct Fit {
   Worker* worker = nullptr;
+  Obstacle obstacle = Obstacle::kNone;
+};
+
+// Places for all tasks of a gang, and how many on each worker.
+struct GangFit {
+  std::vector<std::pair<Worker*, int>> places;
   Obstacle obstacle = Obstacle::kNone;
 };
 
@@ -97,13 +105,15 @@ class ResourceManager {
   static std::uint64_t most_grant(const ClusterSpec& spec, const JobRun& job);
 
   // The worker on which the job's next task finds an idle slot and memory: the emptiest one.
-  Fit find(const JobRun& job, std::uint64_t grant, std::optional<WorkerId> kept) const;
+  Fit find(const JobRun& job, std::uint64_t grant, const Passage& door) const;
+  // On as few workers as will do.
+  GangFit find_gang(const JobRun& job, const Need& need, const Passage& door) const;
+  // n_workers of the job allows this worker beside those it uses.
+  bool may_use(const JobRun& job, const Worker& worker) const;
   // The job's slot with the shortest queue that may take one more of this stage and grant.
   std::optional<std::pair<Worker*, int>> find_queue(const JobRun& job, std::uint32_t stage,
                                                     std::uint64_t grant, std::size_t longest,
-                                                    std::optional<WorkerId> kept) const;
-  // The worker to empty for a task that fits nowhere now: the one with most memory free.
-  std::optional<WorkerId> worker_to_keep(const JobRun& job, std::uint64_t grant) const;
+                                                    const Reservation* reserved) const;
 
   // Puts an attempt at the end of a slot's queue.
   void put(Worker& worker, int slot, std::uint64_t attempt, JobRun& job, std::uint32_t stage,
@@ -113,7 +123,8 @@ class ResourceManager {
   std::uint32_t queued_behind() const { return queued_behind_; }
 
  private:
-  bool may_use(const JobRun& job, const Worker& worker) const;
+  // What its own and its user's ceilings say to so much more; kNone: nothing.
+  static Obstacle ceiling(const JobRun& job, std::uint32_t tasks, std::uint64_t grant);
 
   std::map<std::uint32_t, Worker> workers_;
   std::uint32_t queued_behind_ = 0;

@@ -48,6 +48,7 @@ void append_stage(Machine& m, JobRun& job, const Stage& stage) {
   run.grant = stage.grant;
   run.final = stage.final;
   run.can_split = stage.can_split;
+  run.gang = stage.gang;
   run.progress.weighs = stage.kind != StageKind::kPlanner;
   run.progress.tasks = stage.tasks;
   run.progress.bytes = stage.bytes;
@@ -118,6 +119,13 @@ void restore_stage(Machine& m, JobRun& job, std::uint32_t number, const Restored
   for (const auto& [first, last] : restored.finished)
     for (std::uint64_t i = first; i <= last && i < stage.tasks(); ++i) stage.finished[i] = true;
   if (stage.borders) restore_borders(m, job, stage, restored, later_stage_began);
+  // A gang that had not come to its end begins again as a whole.
+  const bool whole = std::ranges::find(stage.finished, false) == stage.finished.end();
+  for (std::uint32_t i = 0; stage.gang && !whole && i < stage.tasks(); ++i) {
+    if (!stage.finished[i]) continue;
+    stage.finished[i] = false;
+    m.out.push_back(ForgetTask{{job.id(), number, i}});
+  }
   stage.progress.done = static_cast<std::uint32_t>(std::ranges::count(stage.finished, true));
   stage.fresh = stage.tasks() - stage.progress.done;
   stage.progress.bytes_finished =

@@ -28,7 +28,8 @@ constexpr MonoTime kStallUnknownMs = 600'000;
 
 // Tasks of a kind that may be run twice: parts of a stage, alone in what they write.
 bool may_have_twin(const StageRun& stage) {
-  return !stage.final && stage.kind != StageKind::kPlanner && stage.kind != StageKind::kSingle;
+  return !stage.final && !stage.gang && stage.kind != StageKind::kPlanner &&
+         stage.kind != StageKind::kSingle;
 }
 
 SlowTask slow_task(const Machine& m, const Attempt& a) {
@@ -51,7 +52,8 @@ struct Candidate {
 std::vector<Candidate> candidates(Machine& m) {
   std::vector<Candidate> list;
   for (auto& [n, a] : m.attempts) {
-    if (!a.running || a.taken_back || a.superseded || a.twin != 0 || a.job->ending) continue;
+    if (!a.running || a.taken_back || a.superseded || a.twin != 0) continue;
+    if (a.job->ending || a.job->spec.held) continue;
     const StageRun& stage = a.job->stages[a.stage];
     if (stage.duration.samples() < kStragglerSamples || !may_have_twin(stage)) continue;
     const SlowTask task = slow_task(m, a);
@@ -73,7 +75,9 @@ void double_stragglers(Machine& m) {
   for (const auto& [rest, first] : candidates(m)) {
     if (twins >= kMostTwins) return;
     if (of_job[first->job] >= kMostTwinsOfJob) continue;
-    const Fit fit = m.resources.find(*first->job, first->grant, first->worker->id);
+    Reservation first_worker;  // its own worker is closed to the second attempt
+    first_worker.spots.push_back({.worker = first->worker->id.n});
+    const Fit fit = m.resources.find(*first->job, first->grant, {&first_worker, false});
     if (fit.worker == nullptr || fit.worker->aside != Aside::kNo) continue;
     const auto idle =
         std::ranges::find_if(fit.worker->slots, [](const Slot& s) { return s.queue.empty(); });

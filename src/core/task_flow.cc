@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/gang.h"
 #include "core/job_flow.h"
 #include "core/stage_flow.h"
 #include "core/worker_health.h"
@@ -79,7 +80,9 @@ void note_use(Attempt& a, std::uint64_t memory, double cpu_seconds) {
 void make_ready(Machine& m, const Attempt& a) {
   note_no_answer(a);
   if (a.superseded || a.twin != 0) return;
-  make_ready(m, *a.job, a.job->stages[a.stage], a.index);
+  StageRun& stage = a.job->stages[a.stage];
+  make_ready(m, *a.job, stage, a.index);
+  disband_gang(m, *a.job, stage);
 }
 
 // A finished task's other attempt, if it has one, is of no use any more; nobody is charged.
@@ -105,6 +108,7 @@ void note_failure(Machine& m, const Attempt& a, const Fault& fault) {
   job.failures.emplace_back(std::move(record), m.now);
   if (job.failures.size() > kFailuresKept) job.failures.pop_front();
   ++a.worker->failures;
+  job.last_failure = fault.error.code;
   ++job.faults;
   note_fault(m, a, fault);
   const auto it = std::ranges::find(m.faults.by_class, fault.fault_class,
@@ -157,6 +161,7 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
       ++stage.backing_off;
       ++job.backing_off;
       m.timers.arm(trouble.due, TimerKind::kBackoff, {job.id(), a.stage, a.index});
+      disband_gang(m, job, stage);
       return;
     case Verdict::kGiveUp:
       make_ready(m, a);
@@ -182,6 +187,12 @@ void fail_plan(Machine& m, const Attempt& a, Error error) {
 bool take_fragment(Machine& m, const Attempt& a, const std::optional<Fragment>& fragment) {
   if (!fragment) {
     fail_plan(m, a, Error(Code::kInternal, "the planner published no plan"));
+    return false;
+  }
+  if (auto possible = check_gangs(m, *a.job, fragment->stages); !possible) {
+    make_ready(m, a);
+    fail_job(m, *a.job, std::move(possible).error(), FaultClass::kUser,
+             a.job->task_name(a.stage, a.index));
     return false;
   }
   if (auto added = append_stages(m, *a.job, fragment->stages); !added) {
@@ -216,6 +227,7 @@ void accept(Machine& m, const Attempt& a, const TaskResult& result) {
   stage.duration.add(told, held);
   m.typical.add(stage.name, held);
   job.held_ms += held;
+  if (stage.kind == StageKind::kPlanner) m.planning.add(told, held);
   if (!result.disputed) {
     const std::uint64_t bytes = result.bytes_in > 0 ? result.bytes_in : stage.progress.share();
     m.out.push_back(RecordTask{
@@ -345,6 +357,11 @@ void task_finished(Machine& m, const TaskFinished& event) {
   const bool planner = stage.kind == StageKind::kPlanner;
   // On its way to an end, a job still keeps what is finished, but its plan no longer grows.
   if (job.ending && (planner || stage.final)) return make_ready(m, a);
+  // The others of its gang were taken back meanwhile: it is done again with them.
+  if (stage.disbanding) {
+    m.out.push_back(ForgetTask{{job.id(), a.stage, a.index}});
+    return make_ready(m, a);
+  }
   if (planner && !take_fragment(m, a, event.fragment)) return;
   accept(m, a, result);
   if (job.ending) return;
@@ -393,6 +410,7 @@ void output_lost(Machine& m, const OutputLost& event) {
   if (known && fault.lost && !job.ending) {
     forget_task(m, job, ref.stage, ref.index);
     m.out.push_back(ForgetTask{ref});
+    disband_gang(m, job, job.stages[ref.stage]);
   }
   charge(m, a, fault);
 }

@@ -98,7 +98,7 @@ JobView view_job(const Machine& m, const JobRun& job, MonoTime now) {
   view.bytes_read = job.bytes_read;
   view.cpu_seconds = job.cpu_seconds;
   view.stall = stall_of(m, job, now);
-  if (job.status == JobStatus::kPending) view.waiting = explain(m, job);
+  if (!is_final(job.status) && job.active == 0 && !job.ending) view.waiting = explain(m, job);
   view.started = job.started;
   view.reused_tasks = job.reused_tasks;
   return view;

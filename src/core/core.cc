@@ -82,8 +82,8 @@ bool changes_nothing_for_others(const Event& event) {
 }
 
 // While there are workers a step is due at least each quarter of a lease (next_lease_check): a much
-// longer gap is a pause of the service. Nobody is blamed for it, nor charged, and nobody ages. True:
-// time changed the queue.
+// longer gap is a pause of the service. Nobody is blamed for it, nor charged, and nobody ages.
+// True: time changed the queue.
 bool pass_time(Machine& m, MonoTime now) {
   const MonoTime passed = m.begun ? std::max<MonoTime>(now - m.now, 0) : 0;
   const bool paused = passed > m.config.lease_ms / 3;

@@ -235,6 +235,19 @@ TEST(Placement, AGangSharesItsJobsCeilingOfMemoryAndDoesNotWaitForIt) {
   for (const auto& s : t.of<StartTask>()) EXPECT_EQ(s.grant, kGb);
 }
 
+TEST(Placement, AGangThatNeedsMoreMemoryThanAllOfItCanGetFailsAndDoesNotWaitForEver) {
+  TestCore t;
+  t.start_cluster(1, 4, 4 * kGb);
+  planned(t, t.job('a'), gang(3));
+  for (int i = 0; i < 10 && t.ended.empty(); ++i) {
+    t.fail(t.attempt('a', "ring", 0), Code::kOutOfMemory);
+    for (const auto& c : t.of<CancelTask>()) t.fail(c.attempt, Code::kCancelled);
+  }
+  ASSERT_EQ(t.ended.size(), 1U);
+  EXPECT_EQ(t.ended[0].error->code, Code::kOutOfMemory);
+  EXPECT_THAT(t.ended[0].error->message, testing::HasSubstr("1.33GB"));
+}
+
 // ---- preemption ----
 
 TEST(Placement, ACriticalJobTakesBackWhatIsQueuedAndGetsTheSlotAtTheNextTaskBoundary) {

@@ -197,9 +197,16 @@ Reason gang(const Machine& m, const JobRun& job, const Need& need) {
   const auto reservation = as_first(m, job, need);
   if (!reservation)
     return {"cores",
-            fmt::format("{}; the cluster has {} with so much at most. Scale it up: POST "
-                        "cluster/scale, or polysome cluster scale N.",
-                        needs, plural(static_cast<std::uint64_t>(total), "slot")),
+            fmt::format("{}; the cluster has {}{}, which can't hold that. Scale it up (POST "
+                        "cluster/scale, or polysome cluster scale N) or start it with more threads "
+                        "or memory a worker.",
+                        needs, plural(static_cast<std::uint64_t>(total), "slot"),
+                        job.spec.limits.n_workers
+                            ? fmt::format(", and the job may use {}",
+                                          plural(static_cast<std::uint64_t>(
+                                                     std::max(*job.spec.limits.n_workers, 1)),
+                                                 "worker"))
+                            : ""),
             "cluster/scale"};
   return {"cores", fmt::format("{}; {} of {} are idle.", needs, idle, total), "task.finished",
           start_of(m, *reservation)};

@@ -11,6 +11,30 @@
 
 namespace polysome::core {
 
+namespace {
+
+// As many as the cluster may have, and the job use.
+std::uint64_t most_workers(const Machine& m, const JobRun& job) {
+  const int cluster = m.autoscale.enabled
+                          ? std::max(m.autoscale.max_workers, m.cluster.spec.n_workers)
+                          : m.cluster.spec.n_workers;
+  const int own = std::max(job.spec.limits.n_workers.value_or(kMaxWorkers), 1);
+  return static_cast<std::uint64_t>(std::max(std::min(cluster, own), 1));
+}
+
+}  // namespace
+
+std::uint64_t most_grant_of(const Machine& m, const JobRun& job, const StageRun& stage) {
+  const std::uint64_t most = ResourceManager::most_grant(m.cluster.spec, job);
+  if (!stage.gang) return most;
+  const std::uint64_t workers = most_workers(m, job);
+  const std::uint64_t on_one = (stage.tasks() + workers - 1) / workers;
+  std::uint64_t grant = std::min(most, m.cluster.spec.memory_limit / on_one);
+  for (const auto& limit : {job.owner->account.limits.max_memory, job.spec.limits.max_memory})
+    if (limit) grant = std::min(grant, *limit / stage.tasks());
+  return grant;
+}
+
 void disband_gang(Machine& m, JobRun& job, StageRun& stage) {
   if (!stage.gang || stage.disbanding || job.ending) return;
   stage.disbanding = true;
@@ -37,9 +61,7 @@ Status check_gangs(const Machine& m, const JobRun& job, const std::vector<Stage>
     run.progress.tasks = stage.tasks;
     const std::uint64_t grant =
         std::max<std::uint64_t>(m.resources.grant_of(spec, job, run, nullptr), 1);
-    const auto workers = static_cast<std::uint64_t>(std::min(
-        m.autoscale.enabled ? std::max(m.autoscale.max_workers, spec.n_workers) : spec.n_workers,
-        std::max(limits.n_workers.value_or(kMaxWorkers), 1)));
+    const std::uint64_t workers = most_workers(m, job);
     const std::uint64_t on_one =
         std::min(static_cast<std::uint64_t>(spec.threads_per_worker), spec.memory_limit / grant);
     std::uint64_t most = workers * on_one;

@@ -12,6 +12,9 @@ namespace polysome::core {
 // A task of the stage is no longer running and not finished. Does nothing to other stages.
 void disband_gang(Machine& m, JobRun& job, StageRun& stage);
 
+// The most memory one task may be given: of a gang what still lets all of it run at once.
+std::uint64_t most_grant_of(const Machine& m, const JobRun& job, const StageRun& stage);
+
 // Refuses stages with gangs that neither the cluster as configured, at its largest, nor the limits
 // of the job and its user could ever hold. kInvalid with the largest possible.
 Status check_gangs(const Machine& m, const JobRun& job, const std::vector<Stage>& stages);

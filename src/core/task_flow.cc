@@ -145,7 +145,7 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
   limits.max_attempts = job.spec.limits.max_attempts;
   limits.retry_delay_ms = m.config.retry_delay_ms;
   limits.grant = a.grant;
-  limits.most_grant = ResourceManager::most_grant(m.cluster.spec, job);
+  limits.most_grant = most_grant_of(m, job, stage);
   limits.can_split = stage.can_split;
   TaskTrouble& trouble = stage.trouble[a.index];
   const std::string task = job.task_name(a.stage, a.index);

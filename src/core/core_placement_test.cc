@@ -148,6 +148,21 @@ TEST(Placement, AJobOfAHigherLevelIsNotBoundByAReservation) {
   EXPECT_EQ(started_of(t, 'c'), 1U);
 }
 
+TEST(Placement, WhatAHigherJobHasReadyIsPartOfTheExpectedStart) {
+  TestCore t;
+  t.start_cluster(1, 2);
+  planned(t, t.job('a'), stage("scan", 24));
+  t.step(t.job('b', Priority::kLow));
+  EXPECT_FALSE(t.view('b').waiting->expected_start.has_value()) << "no task has ended yet";
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    t.now += 500;
+    t.finish(t.attempt('a', "scan", i), 1);
+  }
+  // 18 of a second each are ready, on two slots, and two run.
+  EXPECT_NEAR(t.view('b').waiting->expected_start->p50_seconds, 9.5, 1);
+  EXPECT_GE(t.view('b').waiting->expected_start->p90_seconds, 9);
+}
+
 // ---- gangs ----
 
 TEST(Placement, AGangStartsAllItsTasksAtOnceOrNone) {

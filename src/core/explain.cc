@@ -234,10 +234,42 @@ Reason reserved(const Machine& m) {
 
 // ---- all slots are taken ----
 
-// The next slot to be free, or so many starts of jobs from now.
-Expected turn(const Machine& m, int position) {
-  if (const auto until = m.starts.until(position, m.now))
-    return seconds(until->first, until->second);
+// Slots' time that goes before a pending job: what running jobs of a higher level, and older ones
+// of its own user and level, have ready. Mean and variance of the sum.
+struct WorkAhead {
+  double likely = 0, variance = 0;
+  bool known = true;  // of each stage's tasks one at least has been seen
+};
+WorkAhead work_ahead(const Machine& m, const JobRun& job) {
+  WorkAhead work;
+  const int own = m.queue.level(job);
+  for (const auto& [name, user] : m.queue.users())
+    for (const auto& lane : user.lanes)
+      for (const JobRun* other : lane.started) {
+        const int level = m.queue.level(*other);
+        const bool before = level > own || (level == own && other->owner == job.owner &&
+                                            BySubmission{}(other, &job));
+        if (!before) continue;
+        for (const auto number : other->ready_stages) {
+          const StageRun& stage = other->stages[number];
+          const TaskDuration& duration = duration_of(m, stage);
+          const auto tasks = static_cast<double>(stage.ready());
+          work.known = work.known && duration.samples() > 0;
+          work.likely += tasks * duration.mean_ms();
+          work.variance += tasks * duration.deviation_ms() * duration.deviation_ms();
+        }
+      }
+  return work;
+}
+
+// So many starts of jobs from now; for the first one, when what goes before it is done and a slot
+// is free.
+Expected turn(const Machine& m, const JobRun& job, int position) {
+  const WorkAhead ahead = work_ahead(m, job);
+  if (!ahead.known) return std::nullopt;
+  if (ahead.likely == 0)
+    if (const auto until = m.starts.until(position, m.now))
+      return seconds(until->first, until->second);
   if (position > 1) return std::nullopt;
   std::optional<SlotEnd> first;
   for (const auto& [n, worker] : m.resources.workers())
@@ -247,8 +279,10 @@ Expected turn(const Machine& m, int position) {
       if (end && (!first || end->late < first->late)) first = end;
     }
   if (!first) return std::nullopt;
-  return seconds(static_cast<double>(first->likely - m.now),
-                 static_cast<double>(first->late - m.now));
+  const double slots = std::max(m.resources.capacity().first, 1);
+  return seconds(static_cast<double>(first->likely - m.now) + ahead.likely / slots,
+                 static_cast<double>(first->late - m.now) +
+                     (ahead.likely + 1.2816 * std::sqrt(ahead.variance)) / slots);
 }
 
 Reason cores(const Machine& m, const JobRun& job) {
@@ -258,7 +292,7 @@ Reason cores(const Machine& m, const JobRun& job) {
     total += static_cast<int>(worker.slots.size());
   }
   const int position = m.queue.position(job);
-  const Expected expected = turn(m, std::max(position, 1));
+  const Expected expected = turn(m, job, std::max(position, 1));
   const std::string busy =
       fmt::format("{} of {} cores are in use by {}", used, total, plural(m.running_jobs, "job"));
   const JobQueue::Before before = m.queue.before(job);

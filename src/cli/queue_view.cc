@@ -13,7 +13,7 @@ std::string queue_line(const Json& queue) {
   std::string line = fmt::format("{} pending, {} running", format_count(whole_of(queue, "pending")),
                                  format_count(whole_of(queue, "running")));
   if (const double oldest = number_of(queue, "oldest_wait_seconds"); oldest >= 1)
-    line += fmt::format("; the oldest waits {}", format_duration(oldest));
+    line += fmt::format(", the oldest waits for {}", format_duration(oldest));
   if (queue.value("paused", false)) {
     const std::string reason = printable(text_of(queue, "paused_reason"));
     line += reason.empty() ? "; paused" : "; paused: " + reason;

@@ -36,16 +36,17 @@ std::string part(std::string_view name, double used, double total, const std::st
                      paint(colour, Paint::kBlue, bar(total > 0 ? used / total : 0, 20)), text);
 }
 
-std::vector<std::string> head_lines(const Seen& seen, bool colour) {
+std::vector<std::string> head_lines(const Seen& seen, const TableLayout& layout) {
+  const bool colour = layout.colour;
   const Json& c = seen.cluster;
   const auto cores = whole_of(c, "total_cores");
   const auto memory = whole_of(c, "total_memory_bytes");
   std::vector<std::string> out;
-  out.push_back(
-      fmt::format("cluster {}, {}{}   {}", paint(colour, Paint::kBold, text_of(c, "status")),
-                  counted(whole_of(c, "n_workers"), "worker"),
-                  object_of(c, "autoscale").value("enabled", false) ? " (autoscaled)" : "",
-                  queue_line(seen.queue)));
+  const std::string first = fmt::format(
+      "cluster {}, {}{}; {}", text_of(c, "status"), counted(whole_of(c, "n_workers"), "worker"),
+      object_of(c, "autoscale").value("enabled", false) ? " (autoscaled)" : "",
+      queue_line(seen.queue));
+  out.push_back(layout.width > 0 ? cut(first, layout.width) : first);
   if (cores == 0) return out;
   out.push_back(part("cores", number_of(c, "used_cores"), static_cast<double>(cores),
                      fmt::format("{} of {}", whole_of(c, "used_cores"), cores), colour));
@@ -77,7 +78,7 @@ const std::vector<ListColumn>& running_columns() {
 }
 
 std::vector<std::string> picture(const Seen& seen, const TableLayout& layout, std::size_t rows) {
-  auto out = head_lines(seen, layout.colour);
+  auto out = head_lines(seen, layout);
   const auto add = [&](const Json& items, const std::vector<ListColumn>& columns) {
     if (items.empty()) return;
     out.emplace_back();

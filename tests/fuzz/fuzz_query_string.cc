@@ -31,10 +31,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::expect_told(parsed.error());
   }
   HttpRequest whole;
-  RequestParser parser(10'000);
+  RequestParser parser;
   const auto end = find_head_end(text, 0);
   if (!end || *end == std::string::npos) return 0;
   if (!parser.parse_head(std::string_view(text).substr(0, *end), &whole)) return 0;
+  if (!parser.limit_body(10'000)) return 0;
   (void)check_host(whole.header("Host").value_or(""));
   (void)check_origin(whole.header("Origin").value_or(""), whole.header("Host").value_or(""));
   (void)check_media(whole, 1);

@@ -295,6 +295,21 @@ def test_queue_status_tells_each_users_part(service):
     assert queue["jobs"][0]["waiting_code"] == "held" and "expected_start" in queue["jobs"][0]
 
 
+def test_a_restart_forgives_nobody_what_they_used(service):
+    service.start_cluster(1, 1)
+    service.submit("noop", user="ada", held=True)
+    service.run("noop", parameters={"tasks": 4, "sleep_ms": 500}, user="ada")
+
+    def usage():
+        return {u["user"]: u["recent_usage"] for u in service.get("queue/status")["users"]}.get("ada", 0)
+
+    before = usage()
+    assert before > 1, "two seconds of all there is"
+    service.stop()
+    service.start()
+    assert 0.9 * before < usage() <= before
+
+
 # ---- workers and the cluster's size ----
 
 

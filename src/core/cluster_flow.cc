@@ -137,6 +137,7 @@ void start_cluster(Machine& m, const ClusterStarted& event) {
 
 void stop_cluster(Machine& m, const ClusterStopped& event) {
   m.cluster.wanted = false;
+  m.reservation.reset();  // on the next workers jobs stand in their order again
   m.resize = true;
   for (auto& [n, worker] : m.resources.workers()) {
     if (event.force) {

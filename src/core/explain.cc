@@ -104,8 +104,9 @@ Reason backoff(const Machine& m, const JobRun& job) {
     return {"input_unavailable", fmt::format("{} ({}).", job.failures.back().first.message, again),
             "time", seconds(left, left)};
   if (job.failures.empty()) return {"backoff", again + ".", "time", seconds(left, left)};
-  return {"backoff", fmt::format("{}; it failed: {}", again, job.failures.back().first.message),
-          "time", seconds(left, left)};
+  std::string why = fmt::format("{}; it failed: {}", again, job.failures.back().first.message);
+  if (!why.ends_with('.')) why += '.';
+  return {"backoff", std::move(why), "time", seconds(left, left)};
 }
 
 // ---- limits of the user ----

@@ -22,6 +22,9 @@ struct Pass {
   // is refused too, without a look at the workers.
   std::uint64_t refused_grant = std::numeric_limits<std::uint64_t>::max();
   double refused_ms = 0;
+  bool preempting = false;  // a CRITICAL job took back what was queued behind running tasks
+  bool freed =
+      false;  // what was kept for a job no longer is, so others may fit that were set aside
 };
 
 enum class Placed : std::uint8_t { kYes, kBlocked, kAtOwnCeiling, kUserFull };
@@ -49,7 +52,9 @@ void start(Machine& m, Pass& pass, JobRun& job, StageRun& stage, const Need& nee
     pass.idle -= tasks;
   }
   if (!m.reservation) return;
-  if (is_for(*m.reservation, job, need))
+  const bool served = is_for(*m.reservation, job, need);
+  pass.freed = pass.freed || served || disturbed;
+  if (served)
     m.reservation.reset();
   else if (disturbed)
     m.reservation = reserve(m, *m.reservation->job, m.reservation->need, &*m.reservation);
@@ -90,7 +95,8 @@ Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool agai
     obstacle = place_in_slots(m, pass, job, stage, need);
     if (obstacle == Obstacle::kNone) return Placed::kYes;
   }
-  if (!stage.gang && m.config.prefetch > 0 && stage.duration.is_short()) {
+  const bool gives_way = pass.preempting && m.queue.level(job) < kHighestLevel;
+  if (!stage.gang && !gives_way && m.config.prefetch > 0 && stage.duration.is_short()) {
     const auto longest = static_cast<std::size_t>(m.config.prefetch) + 1;
     const Reservation* reserved = passage(m, job, need).reservation;
     if (const auto found =
@@ -147,15 +153,21 @@ bool could_move(const Machine& m, const Slot& slot) {
 }
 
 // Sets aside what can't be placed now. False: nothing further back can be either.
-bool set_aside(Machine& m, const Pass& pass, Lane& lane, Placed placed) {
+bool set_aside(Machine& m, Pass& pass, Lane& lane, Placed placed) {
   JobRun& job = *lane.head;
   if (placed == Placed::kAtOwnCeiling && !job.slots.empty()) {
     job.parked = true;  // until one of its attempts ends
-    if (m.reservation && m.reservation->job == &job) m.reservation.reset();
+    if (m.reservation && m.reservation->job == &job) {
+      m.reservation.reset();
+      pass.freed = true;
+    }
     place_in_queue(m, job);
     return pass.idle > 0;
   }
-  if (placed == Placed::kBlocked && may_preempt(m, job)) preempt_for(m, job);
+  if (placed == Placed::kBlocked && may_preempt(m, job)) {
+    preempt_for(m, job);
+    pass.preempting = true;
+  }
   // Without idle slots only the first job may queue behind its own tasks: one further back that
   // did would hold its slots against those before it.
   if (pass.idle == 0) return false;
@@ -164,6 +176,26 @@ bool set_aside(Machine& m, const Pass& pass, Lane& lane, Placed placed) {
   else
     m.queue.skip_head(lane);
   return true;
+}
+
+void place_in_order(Machine& m, Pass& pass) {
+  pass.freed = false;
+  int looks = 0;
+  while (Lane* lane = m.queue.first()) {
+    // One task at a time: with each its user's share grows, and another may be the next.
+    const Placed placed = place_one(m, pass, *lane->head);
+    if (placed == Placed::kYes) continue;
+    if (!set_aside(m, pass, *lane, placed) || ++looks == kMostBlockedLooks) break;
+  }
+  m.queue.end_pass();
+}
+
+// Each time a reservation is gone or made anew, a job was placed: it ends.
+void place_freed(Machine& m, Pass& pass) {
+  while (pass.freed && pass.idle > 0) {
+    pass = {.idle = pass.idle};
+    place_in_order(m, pass);
+  }
 }
 
 }  // namespace
@@ -182,14 +214,8 @@ void place_tasks(Machine& m) {
   Pass pass;
   pass.idle = m.resources.idle_slots();
   if (pass.idle > 0) honour_reservation(m, pass);
-  int looks = 0;
-  while (Lane* lane = m.queue.first()) {
-    // One task at a time: with each its user's share grows, and another may be the next.
-    const Placed placed = place_one(m, pass, *lane->head);
-    if (placed == Placed::kYes) continue;
-    if (!set_aside(m, pass, *lane, placed) || ++looks == kMostBlockedLooks) break;
-  }
-  m.queue.end_pass();
+  place_in_order(m, pass);
+  place_freed(m, pass);
 }
 
 void place_job(Machine& m, JobId id) {
@@ -202,6 +228,7 @@ void place_job(Machine& m, JobId id) {
   while (placed == Placed::kYes && job->in_runnable && m.queue.may_go(*job))
     placed = place_one(m, pass, *job);
   if (placed == Placed::kBlocked && may_preempt(m, *job)) preempt_for(m, *job);
+  place_freed(m, pass);
 }
 
 void rebalance(Machine& m) {

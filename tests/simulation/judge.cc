@@ -49,7 +49,7 @@ void Judge::service_began(std::uint32_t epoch) {
 
 void Judge::judge(const core::Event& event, const std::vector<core::Command>& commands,
                   const core::Core& core, MonoTime now) {
-  store_.take(event);
+  store_.take(event, now);
   excluding_ = std::get_if<core::WorkerExcludeRequested>(&event);
   heard(event);
   began_.clear();
@@ -60,18 +60,31 @@ void Judge::judge(const core::Event& event, const std::vector<core::Command>& co
           if constexpr (std::is_same_v<T, core::JobChanged> ||
                         std::is_same_v<T, core::JobProgressed>)
             judge_job(c.job, core, now);
-          else if constexpr (!std::is_same_v<T, core::StopWorker>)
+          else
             said(c);
         },
         command);
   if (!began_.empty()) judge_order(core, now);
+  judge_gangs(commands);
+  if (const auto* e = std::get_if<core::CancelRequested>(&event)) judge_cancelled(e->job);
+  if (const auto* e = std::get_if<core::WorkerDrainRequested>(&event))
+    if (aside_.contains(e->worker.n)) judge_drained(e->worker);
 }
 
 void Judge::heard(const core::Event& event) {
-  const auto* finished = std::get_if<core::TaskFinished>(&event);
-  if (finished == nullptr) return;
-  const auto it = started_.find(finished->result.attempt);
-  if (it != started_.end()) it->second.finished = true;
+  AttemptId ended;
+  if (const auto* e = std::get_if<core::TaskFinished>(&event)) {
+    ended = e->result.attempt;
+    const auto it = started_.find(ended);
+    if (it != started_.end()) it->second.finished = true;
+  }
+  if (const auto* e = std::get_if<core::TaskFailed>(&event)) ended = e->failure.attempt;
+  if (const auto* e = std::get_if<core::OutputLost>(&event)) ended = e->reader;
+  if (const auto it = started_.find(ended); it != started_.end()) it->second.over = true;
+  if (const auto* e = std::get_if<core::SlotLost>(&event))
+    are_over([e](const Started& s) { return s.worker == e->worker && s.slot == e->slot; });
+  if (const auto* e = std::get_if<core::WorkerLost>(&event))
+    are_over([e](const Started& s) { return s.worker == e->worker; });
 }
 
 void Judge::said(const core::StartWorker& c) {
@@ -82,7 +95,8 @@ void Judge::said(const core::StartWorker& c) {
 void Judge::said(const core::StartTask& c) {
   expect(c.attempt.epoch == epoch_ && c.attempt.n == ++last_attempt_,
          "the numbers of attempts have a gap");
-  started_[c.attempt] = {c.task, c.start_inside_quotes, false};
+  started_[c.attempt] = {
+      .task = c.task, .worker = c.worker, .slot = c.slot, .inside = c.start_inside_quotes};
   const auto it = store_.jobs.find(c.task.job);
   if (it == store_.jobs.end()) return expect(false, "a task of a job that nobody submitted");
   const Kept& kept = it->second;
@@ -102,8 +116,14 @@ void Judge::said(const core::StartTask& c) {
     expect(store_.jobs.at(d).status == JobStatus::kCompleted, "{} did not wait for a job", name);
 }
 
+void Judge::said(const core::StopWorker& c) {
+  if (c.force) are_over([&c](const Started& s) { return s.worker == c.worker; });
+}
+
 void Judge::said(const core::CancelTask& c) {
-  expect(started_.contains(c.attempt), "an attempt is cancelled that was never started");
+  const auto it = started_.find(c.attempt);
+  if (it == started_.end()) return expect(false, "an attempt is cancelled that was never started");
+  it->second.cancelled = true;
 }
 
 void Judge::said(const core::RecordTask& c) {
@@ -158,6 +178,7 @@ void Judge::said(const core::ScalingDecided& c) {
   expect(policy.enabled, "the autoscaler scales though it is off");
   const bool outside = c.to < policy.min_workers || c.to > policy.max_workers;
   expect(!outside || c.from == c.to, "the autoscaler leaves its limits");
+  ++met_["ScalingDecided"];
 }
 
 void Judge::judge_job(JobId id, const core::Core& core, MonoTime now) {
@@ -181,22 +202,57 @@ void Judge::judge_order(const core::Core& core, MonoTime now) {
   for (const auto id : began_) {
     const Kept& began = store_.jobs.at(id);
     if (!began.untouched() || has_limits(began.limits())) continue;
+    // One that waited for memory may have had a worker kept since it was the first: it has failed
+    // before, or the other could not start then.
+    if (const auto view = core.job(id, now); !view || !view->attempts.empty()) continue;
     for (const auto& [other_id, other] : store_.jobs) {
       if (other.ends > 0 || other.shown != JobStatus::kPending || !other.untouched()) continue;
       if (other.spec.user != began.spec.user || has_limits(other.limits())) continue;
+      if (other.changed > began.submitted || !other.spec.depends_on.empty()) continue;
       if (other.spec.held || other.cancelled || now - began.submitted > kYoungMs) continue;
       const bool before = other.spec.priority != began.spec.priority
                               ? other.spec.priority > began.spec.priority
                               : other.spec.sequence < began.spec.sequence;
+      ++met_["two jobs compared"];
       if (!before) continue;
       const auto view = core.job(other_id, now);
       // One that failed already may need more than before, or a rest.
       if (!view || !view->waiting || !view->attempts.empty()) continue;
-      ++met_["two jobs compared"];
-      expect(view->waiting->code == "dependency",
-             "job {} starts and passes job {}, which waits for {}", job_name(id),
+      expect(false, "job {} starts and passes job {}, which waits for {}", job_name(id),
              job_name(other_id), view->waiting->code);
     }
+  }
+}
+
+void Judge::judge_cancelled(JobId id) {
+  if (store_.jobs.at(id).ends > 0) return;
+  for (const auto& [attempt, started] : started_)
+    expect(started.task.job != id || started.over || started.cancelled,
+           "job {} is cancelled, but its attempt {} goes on", job_name(id), attempt.text());
+}
+
+void Judge::judge_drained(WorkerId id) {
+  std::set<int> running;  // the first attempt of a slot runs
+  for (const auto& [attempt, started] : started_) {
+    if (started.worker != id || started.over || running.insert(started.slot).second) continue;
+    expect(started.cancelled, "{} is drained, but {} stays queued there", id.text(),
+           attempt.text());
+  }
+}
+
+void Judge::judge_gangs(const std::vector<core::Command>& commands) {
+  for (const auto& command : commands) {
+    const auto* start = std::get_if<core::StartTask>(&command);
+    if (start == nullptr) continue;
+    const Kept& kept = store_.jobs.at(start->task.job);
+    const Stage& stage = kept.stages[start->task.stage];
+    if (!stage.gang) continue;
+    ++met_["a task of a gang"];
+    std::size_t run = kept.finished[start->task.stage].size();
+    for (const auto& [attempt, s] : started_)
+      if (s.task.job == start->task.job && s.task.stage == start->task.stage && !s.over) ++run;
+    expect(run == stage.tasks, "job {}: {} of a gang of {} begin", job_name(start->task.job), run,
+           stage.tasks);
   }
 }
 
@@ -238,6 +294,12 @@ void Judge::judge_queue(const core::Core& core, MonoTime now) {
 
 void Judge::judge_cluster(const core::Core& core) {
   const auto cluster = core.cluster();
+  const AutoscalePolicy& policy = store_.autoscale;
+  if (policy.enabled && cluster.status == "running")
+    expect(cluster.spec.n_workers >= policy.min_workers &&
+               cluster.spec.n_workers <= policy.max_workers,
+           "{} workers are wanted, of {} to {}", cluster.spec.n_workers, policy.min_workers,
+           policy.max_workers);
   int used = 0;
   for (const auto& worker : cluster.workers) {
     used += worker.running_tasks;

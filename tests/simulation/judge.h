@@ -40,6 +40,7 @@ class Judge {
  private:
   void heard(const core::Event& event);
   void said(const core::StartWorker& c);
+  void said(const core::StopWorker& c);
   void said(const core::StartTask& c);
   void said(const core::CancelTask& c);
   void said(const core::RecordTask& c);
@@ -48,6 +49,15 @@ class Judge {
   void said(const core::Announce& c);
   void said(const core::ScalingDecided& c);
   void judge_job(JobId id, const core::Core& core, MonoTime now);
+  // All attempts of a cancelled job are asked back, and what is queued on a drained worker.
+  void judge_cancelled(JobId id);
+  void judge_drained(WorkerId id);
+  // Of a gang that begins in this step all tasks do.
+  void judge_gangs(const std::vector<core::Command>& commands);
+  template <class Which>
+  void are_over(Which which) {
+    for (auto& [id, started] : started_) started.over = started.over || which(started);
+  }
   // Nobody of the same user who came before, or has a higher priority, was passed by.
   void judge_order(const core::Core& core, MonoTime now);
   void judge_queue(const core::Core& core, MonoTime now);
@@ -59,8 +69,12 @@ class Judge {
 
   struct Started {
     TaskRef task;
+    WorkerId worker;
+    int slot = 0;
     bool inside = false;
-    bool finished = false;  // its worker said so
+    bool finished = false;   // its worker said so
+    bool cancelled = false;  // the core asked for it back
+    bool over = false;       // as far as the core can know
   };
 
   Store& store_;

@@ -36,7 +36,7 @@ Kept& Store::add(const core::JobSubmitted& spec, Shape shape, MonoTime now) {
   return kept;
 }
 
-void Store::take(const core::Event& event) {
+void Store::take(const core::Event& event, MonoTime now) {
   if (const auto* e = std::get_if<core::CancelRequested>(&event)) {
     Kept& kept = jobs.at(e->job);
     kept.cancelled = kept.cancelled || kept.ends == 0;
@@ -45,6 +45,7 @@ void Store::take(const core::Event& event) {
     if (kept.ends > 0 || kept.cancelled) return;
     kept.spec.priority = p->priority.value_or(kept.spec.priority);
     kept.spec.held = p->held.value_or(kept.spec.held);
+    kept.changed = now;
   } else if (const auto* q = std::get_if<core::QueuePaused>(&event)) {
     paused = q->reason;
   } else if (std::holds_alternative<core::QueueResumed>(event)) {

@@ -25,6 +25,7 @@ struct Kept {
   core::JobSubmitted spec;
   Shape shape;
   MonoTime submitted = 0;
+  MonoTime changed = 0;  // by people, last
   bool cancelled = false, poisoned = false;
   std::vector<Stage> stages;
   std::vector<std::map<std::uint32_t, bool>> finished;  // index → started inside quotes
@@ -52,7 +53,7 @@ class Store {
 
   Kept& add(const core::JobSubmitted& spec, Shape shape, MonoTime now);
   // Notes what an event asks for.
-  void take(const core::Event& event);
+  void take(const core::Event& event, MonoTime now);
 
   // false: it was recorded before.
   bool record(const core::RecordTask& command, bool inside);

@@ -433,7 +433,9 @@ def test_usage_monitoring(service):
             large = resources["peak_memory_bytes"]
             assert large > 400e6
         if name == "aggregate":
-            assert resources["bytes_read"] == pytest.approx(os.path.getsize(path), rel=0.01)
+            # All of it, once; a partition that had to be read again counts again.
+            size = os.path.getsize(path)
+            assert 0.99 * size < resources["bytes_read"] < 1.3 * size
         if name in ("small", "after it"):
             assert resources["peak_memory_bytes"] < large / 2, name
 

@@ -111,8 +111,8 @@ class Backend : public SchedulingBackend {
   virtual std::vector<std::string> recent_job_ids(std::size_t most) = 0;
 
   // data
-  virtual void data_load(const Json& body, Reply<Json> reply) = 0;
-  virtual void data_partition(const Json& body, Reply<Json> reply) = 0;
+  virtual void data_load(const Json& body, const std::string& caller, Reply<Json> reply) = 0;
+  virtual void data_partition(const Json& body, const std::string& caller, Reply<Json> reply) = 0;
   virtual Json datasets() = 0;
   virtual void dataset(const std::string& id, Reply<Json> reply) = 0;
   virtual void forget_dataset(const std::string& id, Reply<Json> reply) = 0;

@@ -7,7 +7,7 @@
 namespace polysome::api {
 namespace {
 
-using BodyCall = void (Backend::*)(const Json&, Reply<Json>);
+using BodyCall = void (Backend::*)(const Json&, const std::string&, Reply<Json>);
 
 void add_post(Router& router, Backend& backend, const char* name, const char* text, BodyCall f) {
   router.add({"POST",
@@ -17,7 +17,9 @@ void add_post(Router& router, Backend& backend, const char* name, const char* te
               [&backend, f](const Call& call, const Responder& to) {
                 const auto body = read_body(call.request);
                 if (!body) return to->send(problem_answer(body.error()));
-                (backend.*f)(*body, answer_with(to));
+                std::string caller = call.request.login ? call.request.login() : std::string();
+                if (caller.empty()) caller = "anonymous";
+                (backend.*f)(*body, caller, answer_with(to));
               }});
 }
 

@@ -213,8 +213,10 @@ class FakeBackend : public Backend {
   Json recommendations(const std::string& operation) override { return {{"operation", operation}}; }
   Json fault_statistics() override { return {{"attempts", 0}}; }
 
-  void data_load(const Json& body, Reply<Json> reply) override { note("data_load", body, reply); }
-  void data_partition(const Json& body, Reply<Json> reply) override {
+  void data_load(const Json& body, const std::string&, Reply<Json> reply) override {
+    note("data_load", body, reply);
+  }
+  void data_partition(const Json& body, const std::string&, Reply<Json> reply) override {
     note("data_partition", body, reply);
   }
   Json datasets() override { return {{"datasets", Json::array()}}; }

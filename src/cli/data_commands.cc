@@ -19,6 +19,7 @@ struct Options {
   std::vector<std::string> columns, null_values;
   int n_workers = 0;
   bool replace = false;
+  bool exact = false;
 };
 
 // A file or glob of the current folder by its whole path, when the service runs on this machine.
@@ -96,6 +97,7 @@ Result<int> partition(const Context& context, const Options& o, const CommonFlag
   if (!o.partition_size.empty()) body["partition_size"] = o.partition_size;
   if (!o.format.empty()) body["format"] = o.format;
   if (o.n_workers > 0) body["n_workers"] = o.n_workers;
+  if (o.exact) body["exact"] = true;
   if (!o.layout.empty()) {
     POLYSOME_ASSIGN(body["layout"], json_or_file(o.layout, "--layout"));
   }
@@ -103,6 +105,9 @@ Result<int> partition(const Context& context, const Options& o, const CommonFlag
   const Json& partitions = list_of(answer, "partitions");
   if (output.for_people()) {
     output.record(answer, dataset_fields(answer), "dataset_id");
+    if (const std::string job = text_of(answer, "job_id"); !job.empty())
+      output.line(
+          fmt::format("job {} counts the rows; the same command shows them when it is done", job));
     output.line("");
   }
   Json shown = partitions;
@@ -167,6 +172,7 @@ void add_data_commands(CLI::App& app, Context& context) {
     command->add_option("--partition-size", o->partition_size, "size of the pieces (100MB)")
         ->type_name("SIZE");
     command->add_option("--n-workers", o->n_workers, "cut for so many workers")->type_name("N");
+    command->add_flag("--exact", o->exact, "count all rows, by a job where need be");
     command->add_option("--format", o->format, "csv, tsv, parquet, ndjson or json")
         ->type_name("NAME");
     command->add_option("--layout", o->layout, "how it lies, as JSON or @FILE")->type_name("JSON");

@@ -66,23 +66,33 @@ std::uint64_t size_of(const fs::path& path) {
   for (const auto& e : fs::directory_iterator(path, ec)) {
     std::error_code each;
     if (e.is_regular_file(each)) total += e.file_size(each);
+    if (e.path().filename().string().find('=') != std::string::npos && e.is_directory(each))
+      total += size_of(e.path());
   }
   return total;
 }
 
-// A folder counts as a dataset when all its visible files are of one known format.
+// A folder counts as a dataset when all its visible files are of one known format; one of
+// key=value folders when the first of them is.
 std::string format_of_folder(const fs::path& path) {
   std::string format;
+  std::string key_folder;
   std::error_code ec;
   for (const auto& e : fs::directory_iterator(path, ec)) {
     const auto name = e.path().filename().string();
     std::error_code each;
-    if (name.starts_with(".") || name.starts_with("_") || !e.is_regular_file(each)) continue;
+    if (name.starts_with(".") || name.starts_with("_")) continue;
+    if (!e.is_regular_file(each)) {
+      if (name.find('=') != std::string::npos && name.front() != '=' && e.is_directory(each) &&
+          (key_folder.empty() || name < key_folder))
+        key_folder = name;
+      continue;
+    }
     const auto f = format_of_name(name);
     if (f.empty() || (!format.empty() && format != f)) return {};
     format = f;
   }
-  return format;
+  return format.empty() && !key_folder.empty() ? format_of_folder(path / key_folder) : format;
 }
 
 }  // namespace

@@ -209,13 +209,11 @@ Result<Json> Engine::job_description(JobSpec spec) {
     ref.format = "parquet";
   }
   const auto cluster = core_->cluster();
-  Json roots = config_.read_roots;
-  if (!config_.read_roots.empty()) roots.push_back(config_.work_dir);
   return Json{{"spec", spec.to_json()},
               {"options",
                {{"slots", std::max(1, cluster.spec.n_workers * cluster.spec.threads_per_worker)},
                 {"memory", cluster.spec.memory_per_slot()},
-                {"read_roots", std::move(roots)},
+                {"read_roots", readable_roots()},
                 {"output_roots", config_.output_roots},
                 {"result_folder", config_.output_roots.empty() ? "" : config_.output_roots.front()},
                 {"program", POLYSOME_VERSION}}}};
@@ -423,6 +421,7 @@ void Engine::end_job(const core::JobEnded& c) {
 void Engine::finish_end(JobId id) {
   const auto it = active_.find(id);
   if (it == active_.end()) return;
+  keep_counts(it->second.spec, it->second.state);
   answer_waiters(it->second);
   remove_intermediates(it->second.spec, it->second.state);
   journal_.forget(id);

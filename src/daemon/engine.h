@@ -114,8 +114,8 @@ class Engine final : public api::Backend {
   void unfollow_log(std::uint64_t subscription) override { log_.unfollow(subscription); }
   Json queue_status(std::size_t limit) override;
   std::vector<std::string> recent_job_ids(std::size_t most) override;
-  void data_load(const Json& body, api::Reply<Json> reply) override;
-  void data_partition(const Json& body, api::Reply<Json> reply) override;
+  void data_load(const Json& body, const std::string& caller, api::Reply<Json> reply) override;
+  void data_partition(const Json& body, const std::string& caller, api::Reply<Json> reply) override;
   Json datasets() override;
   void dataset(const std::string& id, api::Reply<Json> reply) override;
   void forget_dataset(const std::string& id, api::Reply<Json> reply) override;
@@ -210,6 +210,15 @@ class Engine final : public api::Backend {
   void take_autoscale(const Json& body);
   void restore_autoscale();
   static Json decision_json(const StoredDecision& decision);
+
+  // engine_data.cc
+  struct PartitionRequest;
+  Result<PartitionRequest> read_partition_request(const Json& body);
+  Json readable_roots() const;
+  void keep_counts(const JobSpec& spec, const JobState& state);
+  void use_counts(const PartitionRequest& request, Json* answer);
+  void count_exactly(const PartitionRequest& request, const std::string& caller, Json answer,
+                     api::Reply<Json> reply);
 
   // engine_cluster.cc
   Result<ClusterSpec> read_cluster(const Json& body);

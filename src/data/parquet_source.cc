@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 
 #include "base/nearest.h"
-#include "data/file_map.h"
 #include "data/text_pieces.h"
 #include "data/text_source.h"
 
@@ -55,11 +53,18 @@ std::string read_as(const SourceColumn& column) {
   if (column.type == "double")
     return fmt::format("nullif(CAST({} AS DOUBLE), 'NaN'::DOUBLE) AS {}", c, c);
   if (column.type == "int64") return fmt::format("CAST({} AS BIGINT) AS {}", c, c);
+  if (column.from == "declared" && column.type == "bool")
+    return fmt::format("CAST({} AS BOOLEAN) AS {}", c, c);
+  if (column.from == "declared" || column.from == "widened")
+    return fmt::format("CAST({} AS {}) AS {}", c, column.type == "string" ? "VARCHAR" : column.type,
+                       c);
   if (column.from == "nested") return fmt::format("CAST(to_json({}) AS VARCHAR) AS {}", c, c);
   return c;
 }
 
 std::string select_list(const TableSource& source) {
+  if (source.columns.size() == 1 && source.columns[0].name == "ps_row")
+    return "1 AS ps_row";  // of files that have none of the columns asked for
   std::string out;
   for (const auto& c : source.columns) out += (out.empty() ? "" : ", ") + read_as(c);
   return out;
@@ -70,12 +75,164 @@ bool nested(const std::string& type) {
          type.starts_with("UNION") || type == "BLOB" || type == "JSON";
 }
 
-void add_columns(const std::vector<Described>& described, TableSource* source) {
-  for (const auto& d : described) {
-    const bool deep = nested(d.type);
-    source->columns.push_back({d.name, deep ? "string" : our_type(d.type),
-                               deep && d.type != "JSON" ? "nested" : "format"});
+// The columns of all files, in the order they are first met.
+class SchemaUnion {
+ public:
+  explicit SchemaUnion(const Json& layout) {
+    if (const auto types = layout.find("types"); types != layout.end()) declared_ = *types;
   }
+
+  // Files of one dataset must share a column, unless there is only one.
+  Status add(const std::vector<Described>& file, const std::string& label) {
+    bool shared = columns_.empty();
+    for (const auto& d : file) {
+      const bool deep = nested(d.type);
+      SourceColumn column{d.name, deep ? "string" : our_type(d.type),
+                          deep && d.type != "JSON" ? "nested" : "format"};
+      if (declared_.contains(d.name)) {
+        column.type = declared_[d.name].get<std::string>();
+        column.from = "declared";
+      }
+      const auto at = place_.find(d.name);
+      if (at == place_.end()) {
+        place_[d.name] = columns_.size();
+        columns_.push_back(std::move(column));
+        seen_in_.push_back(label);
+        continue;
+      }
+      shared = true;
+      SourceColumn& known = columns_[at->second];
+      if (known.type == column.type) {
+        if (known.from != column.from && known.from != "declared") known.from = "nested";
+        continue;
+      }
+      const std::string wider = wider_of(known.type, column.type);
+      if (wider.empty())
+        return fail(Code::kUserData,
+                    fmt::format("column \"{}\" is {} in {} and {} in {}", d.name, known.type,
+                                seen_in_[at->second], column.type, label),
+                    fmt::format("say how to read it: \"layout\": {{\"types\": {{\"{}\": "
+                                "\"string\"}}}}, or load the files apart",
+                                d.name));
+      known.type = wider;
+      known.from = "widened";
+    }
+    if (!shared)
+      return fail(Code::kUserData, fmt::format("{} has no column of {}", label, seen_in_.front()),
+                  "files of one dataset share columns; load the others under a name of their own");
+    return {};
+  }
+
+  // Which of the columns a file lacks; nothing when it has all.
+  std::vector<std::uint32_t> fields_of(const std::vector<Described>& file) const {
+    std::vector<std::uint32_t> out(columns_.size(), kAbsent);
+    std::uint32_t n = 0;
+    for (const auto& d : file) out[place_.at(d.name)] = n++;
+    return std::ranges::find(out, kAbsent) == out.end() ? std::vector<std::uint32_t>{} : out;
+  }
+
+  Status finish(TableSource* source, const std::vector<const std::vector<Described>*>& files) {
+    for (const auto& [name, type] : declared_.items())
+      if (!place_.contains(name))
+        return fail(Code::kUserData,
+                    fmt::format("layout names column \"{}\", which is not in dataset {}", name,
+                                source->id));
+    for (std::size_t i = 0; i < files.size(); ++i)
+      if (files[i] != nullptr) source->files[i].fields = fields_of(*files[i]);
+    source->columns = std::move(columns_);
+    Json warnings = Json::array();
+    warn_of_absent(*source, &warnings);
+    if (!warnings.empty()) source->dialect["warnings"] = std::move(warnings);
+    return {};
+  }
+
+ private:
+  static std::string wider_of(const std::string& a, const std::string& b) {
+    const auto are = [&](const char* x, const char* y) {
+      return (a == x && b == y) || (a == y && b == x);
+    };
+    if (are("int64", "double")) return "double";
+    if (are("date", "timestamp")) return "timestamp";
+    for (const auto& [one, other] : {std::pair(a, b), std::pair(b, a)})
+      if (one.starts_with("DECIMAL") && (other == "int64" || other == "double")) return "double";
+    return {};
+  }
+
+  Json declared_ = Json::object();
+  std::vector<SourceColumn> columns_;
+  std::vector<std::string> seen_in_;
+  std::map<std::string, std::size_t> place_;
+};
+
+Error cannot_read(const std::string& label, const Error& error) {
+  if (error.code == Code::kOutOfMemory || error.code == Code::kCancelled) return error;
+  return {Code::kUserData, fmt::format("{} can't be read as Parquet: {}", label, error.message),
+          "is it complete, and is it Parquet?"};
+}
+
+constexpr std::size_t kFilesAQuery = 500;
+
+// One text per file that is equal for files of one schema.
+Result<std::vector<std::string>> schema_marks(Session& session, const TableSource& source,
+                                              const std::vector<std::size_t>& files) {
+  std::map<std::string, std::string> by_path;
+  for (std::size_t at = 0; at < files.size(); at += kFilesAQuery) {
+    std::string list;
+    for (std::size_t i = at; i < std::min(files.size(), at + kFilesAQuery); ++i)
+      list += (list.empty() ? "" : ", ") + sql_text(source.files[files[i]].path);
+    POLYSOME_ASSIGN(
+        QueryResult rows,
+        session.query(fmt::format(
+            "SELECT file_name, md5(string_agg(concat_ws('|', name, type, type_length, "
+            "num_children, converted_type, scale, precision, logical_type), chr(10))) FROM "
+            "(SELECT * FROM parquet_schema([{}])) GROUP BY file_name",
+            list)));
+    const auto text = [](duckdb_vector vector, idx_t i) {
+      auto* s = static_cast<duckdb_string_t*>(duckdb_vector_get_data(vector)) + i;
+      return std::string(duckdb_string_t_data(s), duckdb_string_t_length(*s));
+    };
+    while (duckdb_data_chunk chunk = rows.fetch())
+      for (idx_t i = 0; i < duckdb_data_chunk_get_size(chunk); ++i)
+        by_path[text(duckdb_data_chunk_get_vector(chunk, 0), i)] =
+            text(duckdb_data_chunk_get_vector(chunk, 1), i);
+  }
+  std::vector<std::string> out;
+  out.reserve(files.size());
+  for (const auto f : files) out.push_back(by_path[source.files[f].path]);
+  return out;
+}
+
+// Rows and row groups of each file, from the footers.
+Status read_groups(Session& session, TableSource* source, const std::vector<std::size_t>& files) {
+  std::map<std::string, SourceFile*> by_path;
+  for (const auto f : files) by_path[source->files[f].path] = &source->files[f];
+  for (std::size_t at = 0; at < files.size(); at += kFilesAQuery) {
+    std::string list;
+    for (std::size_t i = at; i < std::min(files.size(), at + kFilesAQuery); ++i)
+      list += (list.empty() ? "" : ", ") + sql_text(source->files[files[i]].path);
+    POLYSOME_ASSIGN(
+        QueryResult groups,
+        session.query(fmt::format("SELECT file_name, row_group_id, row_group_num_rows::BIGINT FROM "
+                                  "parquet_metadata([{}]) WHERE column_id = 0 ORDER BY 1, 2",
+                                  list)));
+    while (duckdb_data_chunk chunk = groups.fetch()) {
+      auto* names = static_cast<duckdb_string_t*>(
+          duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 0)));
+      const auto* n = static_cast<std::int64_t*>(
+          duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 2)));
+      for (idx_t i = 0; i < duckdb_data_chunk_get_size(chunk); ++i) {
+        SourceFile* file =
+            by_path[{duckdb_string_t_data(&names[i]), duckdb_string_t_length(names[i])}];
+        if (file != nullptr) file->groups.push_back(static_cast<std::uint64_t>(n[i]));
+      }
+    }
+  }
+  for (const auto& [path, file] : by_path) {
+    std::uint64_t rows = 0;
+    for (const auto n : file->groups) rows += n;
+    file->rows = rows;
+  }
+  return {};
 }
 
 }  // namespace
@@ -88,103 +245,66 @@ std::string our_type(const std::string& duckdb_type) {
   return duckdb_type;
 }
 
-Status inspect_parquet(Session& session, TableSource* source) {
-  std::vector<Described> first;
-  for (auto& file : source->files) {
-    const std::string path = sql_text(file.path);
-    auto described = describe(session, fmt::format("SELECT * FROM read_parquet({})", path));
-    if (!described) {
-      if (described.error().code == Code::kOutOfMemory ||
-          described.error().code == Code::kCancelled)
-        return fail(described.error());
-      return fail(Code::kUserData,
-                  fmt::format("{} can't be read as Parquet: {}", file_label(file.path),
-                              described.error().message),
-                  "is it complete, and is it Parquet?");
-    }
-    if (first.empty()) {
-      first = *described;
-    } else {
-      const auto key = [](const std::vector<Described>& d) {
-        std::map<std::string, std::string> out;
-        for (const auto& c : d) out[c.name] = our_type(c.type);
-        return out;
-      };
-      const auto a = key(first), b = key(*described);
-      for (const auto& [name, type] : a) {
-        const auto it = b.find(name);
-        if (it == b.end())
-          return fail(Code::kUserData,
-                      fmt::format("{} lacks column \"{}\" that {} has", file_label(file.path), name,
-                                  file_label(source->files.front().path)),
-                      "files of one dataset have the same columns");
-        if (it->second != type)
-          return fail(Code::kUserData,
-                      fmt::format("column \"{}\" is {} in {} and {} in {}", name, type,
-                                  file_label(source->files.front().path), it->second,
-                                  file_label(file.path)),
-                      "files of one dataset have the same types");
-      }
-      if (b.size() != a.size())
-        return fail(Code::kUserData,
-                    fmt::format("{} has {} columns, {} has {}", file_label(file.path), b.size(),
-                                file_label(source->files.front().path), a.size()),
-                    "files of one dataset have the same columns");
-    }
-    POLYSOME_ASSIGN(
-        const std::int64_t rows,
-        session.integer(fmt::format("SELECT num_rows FROM parquet_file_metadata({})", path)));
-    file.rows = static_cast<std::uint64_t>(rows);
-    POLYSOME_ASSIGN(
-        QueryResult groups,
-        session.query(fmt::format("SELECT row_group_id, any_value(row_group_num_rows)::BIGINT FROM "
-                                  "parquet_metadata({}) GROUP BY 1 ORDER BY 1",
-                                  path)));
-    while (duckdb_data_chunk chunk = groups.fetch()) {
-      const auto* n = static_cast<std::int64_t*>(
-          duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 1)));
-      for (idx_t i = 0; i < duckdb_data_chunk_get_size(chunk); ++i)
-        file.groups.push_back(static_cast<std::uint64_t>(n[i]));
-    }
+Status inspect_parquet(Session& session, TableSource* source, const Json& layout,
+                       const InspectOptions& options) {
+  const auto seen = spread_over(source->files.size(), options.most_files);
+  SchemaUnion all(layout);
+  std::map<std::string, std::vector<Described>> schemas;  // by their marks
+  std::vector<const std::vector<Described>*> of_file(source->files.size(), nullptr);
+  std::vector<std::string> marks(seen.size());
+  if (seen.size() > 1) {
+    // A broken file fails the query for all: then each is looked at, which names it.
+    if (auto found = schema_marks(session, *source, seen))
+      marks = std::move(*found);
+    else if (found.error().code == Code::kOutOfMemory || found.error().code == Code::kCancelled)
+      return fail(found.error());
   }
-  add_columns(first, source);
-  return {};
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const SourceFile& file = source->files[seen[i]];
+    const std::string mark = marks[i].empty() ? file.path : marks[i];
+    auto it = schemas.find(mark);
+    if (it == schemas.end()) {
+      auto described =
+          describe(session, fmt::format("SELECT * FROM read_parquet({}, hive_partitioning=false)",
+                                        sql_text(file.path)));
+      if (!described) return fail(cannot_read(shown_name(file), described.error()));
+      POLYSOME_TRY(all.add(*described, shown_name(file)));
+      it = schemas.emplace(mark, std::move(*described)).first;
+    }
+    of_file[seen[i]] = &it->second;
+  }
+  POLYSOME_TRY(read_groups(session, source, seen));
+  return all.finish(source, of_file);
 }
 
-Status inspect_json(Session& session, TableSource* source) {
-  std::vector<Described> first;
+Status inspect_json(Session& session, TableSource* source, const Json& layout) {
+  SchemaUnion all(layout);
+  std::vector<std::vector<Described>> described;
   for (const auto& file : source->files) {
-    auto described =
-        describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=67108864)",
+    auto columns =
+        describe(session, fmt::format("SELECT * FROM read_json({}, maximum_object_size=67108864, "
+                                      "hive_partitioning=false)",
                                       sql_text(file.path)));
-    if (!described) {
-      if (described.error().code == Code::kOutOfMemory ||
-          described.error().code == Code::kCancelled)
-        return fail(described.error());
+    if (!columns) {
+      if (columns.error().code == Code::kOutOfMemory || columns.error().code == Code::kCancelled)
+        return fail(columns.error());
       return fail(
-          Code::kUserData, fmt::format("{}: {}", file_label(file.path), described.error().message),
+          Code::kUserData, fmt::format("{}: {}", file_label(file.path), columns.error().message),
           "a JSON dataset is one array of objects; one object a line has the format ndjson");
     }
-    if (first.empty()) first = *described;
-    std::set<std::string> a, b;
-    for (const auto& c : first) a.insert(c.name);
-    for (const auto& c : *described) b.insert(c.name);
-    if (a != b)
+    if (columns->size() == 1 && columns->front().name == "json")
       return fail(Code::kUserData,
-                  fmt::format("{} and {} have different columns",
-                              file_label(source->files.front().path), file_label(file.path)),
-                  "files of one dataset have the same columns");
+                  fmt::format("{} is not an array of objects", file_label(file.path)),
+                  "a JSON dataset is one array of objects, each a row");
+    // DuckDB types numbers of both signs as 128 bits wide.
+    for (auto& c : *columns)
+      if (c.type == "HUGEINT") c.type = "BIGINT";
+    POLYSOME_TRY(all.add(*columns, shown_name(file)));
+    described.push_back(std::move(*columns));
   }
-  if (first.size() == 1 && first.front().name == "json")
-    return fail(
-        Code::kUserData,
-        fmt::format("{} is not an array of objects", file_label(source->files.front().path)),
-        "a JSON dataset is one array of objects, each a row");
-  // DuckDB types numbers of both signs as 128 bits wide.
-  for (auto& c : first)
-    if (c.type == "HUGEINT") c.type = "BIGINT";
-  add_columns(first, source);
-  return {};
+  std::vector<const std::vector<Described>*> of_file;
+  for (const auto& d : described) of_file.push_back(&d);
+  return all.finish(source, of_file);
 }
 
 std::vector<Partition> cut_parquet(const TableSource& source, std::uint64_t partition_size) {
@@ -226,28 +346,35 @@ Result<std::shared_ptr<ScanReport>> open_parquet_view(Session& session, const st
   auto report = std::make_shared<ScanReport>();
   const std::string columns = select_list(source);
   std::string sql;
+  std::string whole_files;  // neighbours that are read whole: one scan
+  const auto add = [&](const std::string& select) {
+    sql += (sql.empty() ? "" : " UNION ALL ") + select;
+  };
+  const auto end_whole = [&] {
+    if (!whole_files.empty())
+      add(fmt::format("SELECT {} FROM read_parquet([{}], hive_partitioning=false)", columns,
+                      whole_files));
+    whole_files.clear();
+  };
   for (const auto& p : partitions) {
     if (p.file >= source.files.size())
       return fail(Code::kInternal, "a partition of a file that is not there");
     const SourceFile& file = source.files[p.file];
-    POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
-    if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
-      return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path),
-                  "submit the job again");
     report->bytes += p.bytes;
     report->rows += p.length;
-    if (!sql.empty()) sql += " UNION ALL ";
-    const bool whole = p.offset == 0 && p.length == file.rows.value_or(0);
-    if (whole)
-      sql += fmt::format("SELECT {} FROM read_parquet({})", columns, sql_text(file.path));
-    else
-      sql += fmt::format(
-          "SELECT {} FROM read_parquet({}, file_row_number=true) WHERE file_row_number >= {} AND "
-          "file_row_number < {}",
-          columns, sql_text(file.path), p.offset, p.offset + p.length);
+    if (p.offset == 0 && p.length == file.rows.value_or(0)) {
+      whole_files += (whole_files.empty() ? "" : ", ") + sql_text(file.path);
+      continue;
+    }
+    end_whole();
+    add(
+        fmt::format("SELECT {} FROM read_parquet({}, file_row_number=true, "
+                    "hive_partitioning=false) WHERE file_row_number >= {} AND file_row_number < {}",
+                    columns, sql_text(file.path), p.offset, p.offset + p.length));
   }
+  end_whole();
   if (sql.empty()) {
-    sql = fmt::format("SELECT {} FROM read_parquet({}) LIMIT 0", columns,
+    sql = fmt::format("SELECT {} FROM read_parquet({}, hive_partitioning=false) LIMIT 0", columns,
                       sql_text(source.files.front().path));
   }
   POLYSOME_TRY(

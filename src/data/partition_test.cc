@@ -231,23 +231,6 @@ TEST_F(PartitionTest, TheReportIsCompleteAlsoWhenTheScanFails) {
   EXPECT_FALSE((*report)->ends_inside_if_inside);
 }
 
-TEST_F(PartitionTest, PartitionTablesComeBackAsWritten) {
-  std::vector<Partition> made;
-  for (std::uint32_t i = 0; i < 500; ++i)
-    made.push_back({i % 3, i * 1'000'000'007ULL, i + 1ULL, i + 2ULL, i * 5ULL});
-  ASSERT_TRUE(write_partitions(path("p.bin"), made));
-  const auto all = read_partitions(path("p.bin"));
-  ASSERT_TRUE(all);
-  ASSERT_EQ(all->size(), made.size());
-  for (std::uint32_t i = 0; i < made.size(); ++i) {
-    const auto one = read_partition(path("p.bin"), i);
-    ASSERT_TRUE(one);
-    EXPECT_EQ(one->offset, made[i].offset);
-    EXPECT_EQ((*all)[i].rows, made[i].rows);
-  }
-  EXPECT_FALSE(read_partition(path("p.bin"), 500));
-}
-
 // Files as RFC 4180 has them, of any texts: what was written, what DuckDB reads and what we read
 // are one table.
 TEST_F(PartitionTest, GeneratedFilesAreReadAsWrittenAndAsDuckDBReadsThem) {

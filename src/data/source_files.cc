@@ -1,16 +1,17 @@
 #include "data/source_files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <glob.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
-#include "data/decompress.h"
-#include "data/file_map.h"
+#include "data/file_look.h"
 #include "data/text_source.h"
 
 namespace polysome {
@@ -29,6 +30,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kEndings{
     {".json", "json"},
 }};
 
+constexpr int kMostKeys = 16;
+
 std::string lower(std::string s) {
   std::ranges::transform(s, s.begin(), [](unsigned char c) { return std::tolower(c); });
   return s;
@@ -39,41 +42,137 @@ bool visible(const fs::path& path) {
   return !name.empty() && name.front() != '.' && name.front() != '_';
 }
 
-Result<std::vector<std::string>> expand(const std::string& source) {
-  std::vector<std::string> out;
+struct Found {
+  std::string path;
+  bool real = false;  // links are resolved already
+};
+
+bool is_key_folder(const std::string& name) {
+  const auto at = name.find('=');
+  return at != std::string::npos && at > 0 && name.front() != '.' && name.front() != '_';
+}
+
+// Files of `folder`, then those of its key=value folders, each by name.
+Status list_folder(const fs::path& folder, int depth, std::vector<Found>* out) {
+  std::error_code ec;
+  std::vector<std::string> files;
+  std::vector<std::string> links;
+  std::vector<std::string> folders;
+  fs::directory_iterator it(folder, ec);
+  for (; !ec && it != fs::directory_iterator(); it.increment(ec)) {
+    std::string name = it->path().filename().string();
+    std::error_code each;
+    if (visible(name) && it->is_regular_file(each))
+      (it->is_symlink(each) ? links : files).push_back(std::move(name));
+    else if (is_key_folder(name) && it->is_directory(each))
+      folders.push_back(std::move(name));
+  }
+  if (ec) return fail(errno_error("cannot list", folder.string(), ec.value()));
+  const std::string prefix = folder.string() + "/";
+  const std::size_t first = out->size();
+  for (const auto& name : files) out->push_back({prefix + name, true});
+  for (const auto& name : links) out->push_back({prefix + name, false});
+  std::sort(out->begin() + static_cast<std::ptrdiff_t>(first), out->end(),
+            [](const Found& a, const Found& b) { return a.path < b.path; });
+  if (!folders.empty() && depth >= kMostKeys)
+    return fail(Code::kUserData,
+                fmt::format("{}: more than {} key=value folders within one another",
+                            folder.string(), kMostKeys));
+  std::ranges::sort(folders);
+  for (const auto& name : folders) POLYSOME_TRY(list_folder(folder / name, depth + 1, out));
+  return {};
+}
+
+Result<std::vector<Found>> expand(const std::string& source) {
+  std::vector<Found> out;
   std::error_code ec;
   if (fs::is_directory(source, ec)) {
-    for (const auto& e : fs::directory_iterator(source, ec)) {
-      std::error_code each;
-      if (e.is_regular_file(each) && visible(e.path())) out.push_back(e.path().string());
-    }
+    const fs::path folder = fs::canonical(source, ec);
     if (ec) return fail(errno_error("cannot list", source, ec.value()));
-    std::ranges::sort(out);
+    POLYSOME_TRY(list_folder(folder, 0, &out));
     if (out.empty())
       return fail(Code::kUserData, fmt::format("the folder {} holds no files", source));
     return out;
   }
-  if (fs::exists(source, ec)) return std::vector{source};
+  if (fs::exists(source, ec)) return std::vector<Found>{{source, false}};
   if (source.find_first_of("*?[") == std::string::npos)
     return fail(Code::kIo, fmt::format("{} is not there", source), "was it moved or renamed?");
   glob_t found{};
   const int status = ::glob(source.c_str(), 0, nullptr, &found);
   for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i) {
+    const fs::path path = found.gl_pathv[i];
     std::error_code each;
-    if (fs::is_regular_file(found.gl_pathv[i], each) && visible(found.gl_pathv[i]))
-      out.emplace_back(found.gl_pathv[i]);
+    if (fs::is_regular_file(path, each) && visible(path)) out.push_back({path.string(), false});
+    // "year=*" means what lies in these folders.
+    if (is_key_folder(path.filename().string()) && fs::is_directory(path, each))
+      POLYSOME_TRY(list_folder(path, 1, &out));
   }
   ::globfree(&found);
   if (out.empty()) return fail(Code::kUserData, fmt::format("no file matches {}", source));
   return out;
 }
 
-// A data folder may be given through a link.
-bool below(const fs::path& real, const std::vector<std::string>& roots) {
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// Hive writes %3A for what a folder's name cannot hold.
+std::string percent_decoded(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+    if (low < 0) {
+      out.push_back(text[i]);
+      continue;
+    }
+    out.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return out;
+}
+
+struct FolderValues {
+  std::vector<std::string> keys;
+  std::vector<std::optional<std::string>> values;
+};
+
+// key=value folders on the way from `root` (exclusive) to the file.
+FolderValues folder_values(const std::string& path, const std::string& root) {
+  FolderValues out;
+  if (!path.starts_with(root)) return out;
+  const fs::path below = fs::path(path.substr(root.size())).parent_path();
+  for (const auto& part : below) {
+    const std::string name = part.string();
+    if (!is_key_folder(name)) continue;
+    const auto at = name.find('=');
+    out.keys.push_back(percent_decoded(name.substr(0, at)));
+    const std::string value = name.substr(at + 1);
+    out.values.push_back(value == "__HIVE_DEFAULT_PARTITION__"
+                             ? std::nullopt
+                             : std::optional(percent_decoded(value)));
+  }
+  return out;
+}
+
+// The folder that a source names for sure: itself, or a glob's part before its first pattern.
+std::string root_of(const std::string& source) {
+  std::error_code ec;
+  if (source.empty()) return {};
+  if (fs::is_directory(source, ec)) return fs::canonical(source, ec).string();
+  if (fs::exists(source, ec)) return fs::path(source).parent_path().string();
+  const auto pattern = source.find_first_of("*?[");
+  return source.substr(0, source.rfind('/', pattern));
+}
+
+// Both with links resolved.
+bool below(const std::string& real, const std::vector<std::string>& roots) {
   return std::ranges::any_of(roots, [&](const std::string& root) {
-    std::error_code ec;
-    const fs::path r = fs::canonical(root, ec);
-    return !ec && std::mismatch(r.begin(), r.end(), real.begin(), real.end()).first == r.end();
+    return root == "/" ||
+           (real.starts_with(root) && (real.size() == root.size() || real[root.size()] == '/'));
   });
 }
 
@@ -105,30 +204,73 @@ std::string format_by_name(const std::string& path) {
   return {};
 }
 
+namespace {
+
+std::string name_of(const std::string& path) { return fs::path(path).filename().string(); }
+
+Status take_values(const std::string& root, const std::string& given, const std::string& first,
+                   FoundFiles* out, SourceFile* file) {
+  FolderValues here = folder_values(given, root);
+  if (out->files.empty()) {
+    out->keys = here.keys;
+    auto sorted = here.keys;
+    std::ranges::sort(sorted);
+    if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+      return fail(Code::kUserData,
+                  fmt::format("{}: two folders give the key \"{}\"", given, *twice));
+  } else if (here.keys != out->keys) {
+    const auto list = [](const std::vector<std::string>& keys) {
+      return keys.empty() ? std::string("no key=value folders")
+                          : fmt::format("the folders {}=…", fmt::join(keys, "=…/"));
+    };
+    return fail(
+        Code::kUserData,
+        fmt::format("{} lies in {}, but {} in {}", given, list(here.keys), first, list(out->keys)),
+        "files of one dataset lie below the same key=value folders; name one level by a "
+        "glob, such as folder/*.csv");
+  }
+  file->folder_values = std::move(here.values);
+  return {};
+}
+
+}  // namespace
+
 Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::string>& read_roots) {
-  std::vector<std::string> paths = ref.files;
+  std::vector<Found> paths;
+  for (const auto& path : ref.files) paths.push_back({path, false});
   if (paths.empty()) {
     POLYSOME_ASSIGN(paths, expand(ref.source));
   }
+  std::vector<std::string> roots;
+  for (const auto& root : read_roots) {
+    std::error_code ec;
+    const fs::path real = fs::canonical(root, ec);
+    if (!ec) roots.push_back(real.string());
+  }
+  const std::string root = root_of(ref.source);
   FoundFiles out;
   out.format = ref.format;
+  out.files.reserve(paths.size());
   std::string first;
-  for (const auto& path : paths) {
-    std::error_code ec;
-    const fs::path real = fs::canonical(path, ec);
-    if (ec) return fail(errno_error("cannot open", path, ec.value()));
-    if (!read_roots.empty() && !below(real, read_roots))
-      return fail(Code::kForbidden, fmt::format("{} is not below a data folder", path));
+  for (const auto& found : paths) {
+    const std::string& path = found.path;
     SourceFile file;
-    file.path = real.string();
-    POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
-    file.bytes = stamp.bytes;
-    file.mtime_ns = stamp.mtime_ns;
+    file.path = path;
+    if (!found.real) {
+      std::error_code ec;
+      file.path = fs::canonical(path, ec).string();
+      if (ec) return fail(errno_error("cannot open", path, ec.value()));
+    }
+    if (!read_roots.empty() && !below(file.path, roots))
+      return fail(Code::kForbidden, fmt::format("{} is not below a data folder", path));
+    POLYSOME_ASSIGN(FileLook look, look_at_file(file.path));
+    file.bytes = look.bytes;
+    file.mtime_ns = look.mtime_ns;
+    file.fingerprint = std::move(look.fingerprint);
+    file.compression = std::move(look.compression);
     if (file.bytes == 0)
-      return fail(Code::kUserData,
-                  fmt::format("{} is empty (0 bytes)", fs::path(path).filename().string()),
+      return fail(Code::kUserData, fmt::format("{} is empty (0 bytes)", name_of(path)),
                   "was it written to its end?");
-    POLYSOME_ASSIGN(file.compression, compression_of(file.path));
     std::string format = ref.format.empty() ? format_by_name(path) : ref.format;
     if (format.empty()) {
       POLYSOME_ASSIGN(format, format_by_content(file));
@@ -137,10 +279,10 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
     if (!out.format.empty() && format != out.format)
       return fail(
           Code::kUserData,
-          fmt::format("{} is {}, but {} is {}", fs::path(path).filename().string(), format,
-                      fs::path(first).filename().string(), out.format),
+          fmt::format("{} is {}, but {} is {}", name_of(path), format, name_of(first), out.format),
           "a dataset is made of files of one format; name them by a glob, such as folder/*.csv");
     out.format = format;
+    POLYSOME_TRY(take_values(root, path, first, &out, &file));
     if (first.empty()) first = path;
     out.files.push_back(std::move(file));
   }

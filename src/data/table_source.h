@@ -26,14 +26,20 @@ struct SourceFile {
   std::uint64_t first_line = 1;  // line number of its first line in that file
   std::uint64_t data_offset =
       0;  // text: where the first row after mark, comments and header begins
-  std::vector<std::uint32_t> fields;  // text: field of each column, when this file's order differs
+  // Field of each column where this file's columns are not the dataset's own in order; kAbsent
+  // where it lacks one (text, Parquet, JSON: of other formats only the absence is used).
+  std::vector<std::uint32_t> fields;
+  std::uint32_t row_fields = 0;       // text: fields of its rows, when not those of the dialect
   std::vector<std::uint64_t> groups;  // Parquet: rows of each row group
+  std::string fingerprint;            // of its ends; a file that was changed is noticed by it
+  std::vector<std::optional<std::string>> folder_values;  // of the dataset's folder_keys
 };
+inline constexpr std::uint32_t kAbsent = UINT32_MAX;
 
 struct SourceColumn {
   std::string name;
   std::string type;  // int64, double, bool, date, timestamp, string; other DuckDB names for Parquet
-  std::string from;  // declared, format, guessed
+  std::string from;  // declared, format, guessed, nested (Parquet, as JSON text), folder
 };
 bool is_numeric(const SourceColumn& column);
 
@@ -53,30 +59,34 @@ struct TableSource {
   std::vector<SourceColumn> columns;
   Json dialect = Json::object();  // text: delimiter, quote, comment, header, decimal, null_values …
   std::string on_bad_value = "fail";
+  std::vector<std::string> folder_keys;  // key=value folders: columns of these names
 
   bool splittable() const;  // false: compressed text or a JSON array; needs unpack first
   std::uint64_t total_bytes() const;
+  std::string fingerprint() const;  // of all its files; changes with any of them
   Json to_json() const;
   static Result<TableSource> from_json(const Json& j);
 };
 
-// Finds the files (path, folder of one kind, glob; hidden and empty-named ones are skipped, order
-// by name), tells format, dialect and types from samples at several places. Errors name file and
-// line.
+// How closely inspect() looks. Headers of all files are read for a job; an answer within a second
+// looks at some and takes the others to be alike.
+struct InspectOptions {
+  std::size_t most_files = SIZE_MAX;
+};
+// Finds the files (path, folder of one kind, key=value folders, glob; hidden and empty-named ones
+// are skipped, order by name), tells format, dialect and types from samples at several places.
+// Files may lack columns of others (missing there; a warning says so); a column of two types that
+// do not go together is an error naming both files. Errors name file and line.
 Result<TableSource> inspect(Session& session, const DatasetRef& ref,
                             const std::vector<std::string>& read_roots,
-                            const std::string& on_bad_value);
+                            const std::string& on_bad_value, const InspectOptions& options = {});
 
-// Cuts by size (balanced: parts of a file differ by at most one unit), tiny files fused is for
-// later. `partition_size` in bytes of the file; text borders never lie beside a quote character.
+// Every file for itself, by size: parts of a file differ by at most one unit. `partition_size` in
+// bytes of the file; text borders never lie beside a quote character. The partitions that jobs work
+// on come from partitioner.h.
 Result<std::vector<Partition>> cut(const TableSource& source, std::uint64_t partition_size);
 
-// The partition table: fixed-size records, read by index. No fsync (it is remade with the plan).
-Status write_partitions(const std::string& path, const std::vector<Partition>& partitions);
-Result<Partition> read_partition(const std::string& path, std::uint32_t index);
-Result<std::vector<Partition>> read_partitions(const std::string& path);
-
-// What a scan tells after it ran (text only).
+// What a scan tells after it ran (counts: text only).
 struct ScanReport {
   std::uint64_t bytes = 0;
   std::uint64_t rows = 0;
@@ -85,11 +95,22 @@ struct ScanReport {
   bool ends_inside_if_inside = false;
   // Fills in the two above; call after the scan, at its end or not. May be called again. Empty:
   // they are what they should be.
-  std::function<void()> settle;
+  std::function<void()> settle = {};
   void settle_now() const {
+    for (const auto& p : parts) p->settle_now();
     if (settle) settle();
   }
+  // Of files that are read in different ways, one each, in order; their sum is in total().
+  std::vector<std::shared_ptr<ScanReport>> parts = {};
+  // Settled, with what the parts come to.
+  ScanReport total() const;
 };
+
+// True when all files have the columns of the source, in their own order or another, and nothing is
+// taken from folders' names. Whoever reads text past open_view must ask: other sources need it.
+bool reads_alike(const TableSource& source);
+// kIo naming a file of these that is not as it was when it was looked at.
+Status check_unchanged(const TableSource& source, const std::vector<Partition>& partitions);
 
 // Makes `view` readable in the session: SELECT … FROM view gives the rows of these partitions, in
 // order (a task scans on one thread). Only the columns a query needs are parsed. NaN in floating
@@ -110,12 +131,13 @@ Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::strin
 struct UnpackedPart {
   std::string path;
   std::uint64_t bytes = 0;
+  std::uint64_t rows = 0;  // of Parquet parts
 };
 Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source,
                                          std::uint32_t file, std::uint64_t partition_size,
                                          const std::string& output_prefix,
                                          const ScanOptions& options);
 // The source that reads the parts (same columns and dialect, no header).
-TableSource unpacked_source(const TableSource& source, const std::vector<std::string>& parts);
+TableSource unpacked_source(const TableSource& source, const std::vector<UnpackedPart>& parts);
 
 }  // namespace polysome

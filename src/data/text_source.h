@@ -20,13 +20,19 @@ struct Sample {
 Result<Sample> head_sample(const SourceFile& file, std::size_t bytes);
 
 TextShape shape_of(const Json& dialect);
+// The one character of a dialect's or layout's member; '\0' for an empty one.
+char letter(const Json& layout, const char* key, char otherwise);
 
 // total x part / parts, rounded down, for part <= parts < 2^32.
 std::uint64_t share(std::uint64_t total, std::uint64_t part, std::uint64_t parts);
 
 // Fills in columns, dialect and each file's data_offset. `layout`: declared keys.
-Status inspect_delimited(TableSource* source, const Json& layout);
-Status inspect_ndjson(TableSource* source, const Json& layout);
+Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options);
+Status inspect_ndjson(TableSource* source, const Json& layout, const InspectOptions& options);
+// At most `most` of n files, spread evenly, the first and the last among them.
+std::vector<std::size_t> spread_over(std::size_t n, std::size_t most);
+// Warns of files that lack columns which others have (SourceFile::fields).
+void warn_of_absent(const TableSource& source, Json* warnings);
 
 Result<std::vector<Partition>> cut_text(const TableSource& source, std::uint64_t partition_size);
 

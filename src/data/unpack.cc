@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "data/decompress.h"
+#include "data/file_look.h"
 #include "data/file_map.h"
 #include "data/row_scanner.h"
 #include "data/table_source.h"
@@ -154,7 +155,7 @@ class PartWriter {
   Status put(std::string_view bytes) {
     if (bytes.empty()) return {};
     if (file_ == nullptr) {
-      parts_.push_back({part_name(prefix_, parts_.size(), file_index_, part_line_), 0});
+      parts_.push_back({part_name(prefix_, parts_.size(), file_index_, part_line_), 0, 0});
       file_.reset(std::fopen(parts_.back().path.c_str(), "wbe"));
       if (file_ == nullptr) return fail(errno_error("cannot create", parts_.back().path, errno));
     }
@@ -212,7 +213,7 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
   auto parts = writer.take();
   if (parts.empty()) {
     // A header only: a table without rows is one empty part.
-    parts.push_back({part_name(prefix, 0, file_index, 1), 0});
+    parts.push_back({part_name(prefix, 0, file_index, 1), 0, 0});
     POLYSOME_TRY(write_file(parts.back().path, "", false));
   }
   return parts;
@@ -226,35 +227,37 @@ Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& so
                                          const ScanOptions& options) {
   if (file_index >= source.files.size()) return fail(Code::kInternal, "no such file to unpack");
   const SourceFile& file = source.files[file_index];
-  POLYSOME_ASSIGN(const FileStamp stamp, stamp_of(file.path));
-  if (stamp.bytes != file.bytes || stamp.mtime_ns != file.mtime_ns)
-    return fail(Code::kIo, fmt::format("{} was changed while the job ran", file.path),
-                "submit the job again");
+  POLYSOME_TRY(check_unchanged(file));
   if (source.format != "json")
     return unpack_text(source, file, file_index, partition_size, output_prefix, options);
-  const std::string path = output_prefix + "0.parquet";
+  const std::string path = part_name(output_prefix, 0, file_index, 1) + ".parquet";
   // Parquet would hold DuckDB's 128-bit integers as doubles.
   std::string integers;
-  for (const auto& c : source.columns)
-    if (c.type == "int64")
+  for (std::size_t i = 0; i < source.columns.size(); ++i)
+    if (const auto& c = source.columns[i]; c.type == "int64" && c.from != "folder" &&
+                                           (file.fields.empty() || file.fields[i] != kAbsent))
       integers += fmt::format("{}CAST({} AS BIGINT) AS {}", integers.empty() ? "" : ", ",
                               sql_identifier(c.name), sql_identifier(c.name));
   if (!integers.empty()) integers = fmt::format(" REPLACE ({})", integers);
-  POLYSOME_TRY(session.run(fmt::format(
-      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=67108864)) TO {} (FORMAT parquet)",
-      integers, sql_text(file.path), sql_text(path))));
+  POLYSOME_ASSIGN(const std::int64_t rows,
+                  session.integer(fmt::format(
+                      "COPY (SELECT *{} FROM read_json({}, maximum_object_size=67108864, "
+                      "hive_partitioning=false)) TO {} (FORMAT parquet)",
+                      integers, sql_text(file.path), sql_text(path))));
   POLYSOME_ASSIGN(const FileStamp written, stamp_of(path));
-  return std::vector<UnpackedPart>{{path, written.bytes}};
+  return std::vector<UnpackedPart>{{path, written.bytes, static_cast<std::uint64_t>(rows)}};
 }
 
-TableSource unpacked_source(const TableSource& source, const std::vector<std::string>& parts) {
+TableSource unpacked_source(const TableSource& source, const std::vector<UnpackedPart>& parts) {
   TableSource out = source;
   out.files.clear();
   if (source.format == "json") out.format = "parquet";
   out.dialect["header"] = false;
-  for (const auto& path : parts) {
+  for (const auto& part : parts) {
+    const std::string& path = part.path;
     SourceFile file;
     file.path = path;
+    if (out.format == "parquet") file.rows = part.rows;
     if (const auto stamp = stamp_of(path)) {
       file.bytes = stamp->bytes;
       file.mtime_ns = stamp->mtime_ns;
@@ -262,6 +265,8 @@ TableSource unpacked_source(const TableSource& source, const std::vector<std::st
     const PartOrigin origin = origin_of(path);
     if (origin.file < source.files.size()) {
       file.fields = source.files[origin.file].fields;
+      file.row_fields = source.files[origin.file].row_fields;
+      file.folder_values = source.files[origin.file].folder_values;
       file.shown_as = shown_name(source.files[origin.file]);
       file.first_line = origin.line;
     }

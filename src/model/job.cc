@@ -209,6 +209,7 @@ Json JobSpec::to_json() const {
               {"priority", static_cast<int>(priority)},
               {"limits", limits_json(limits)},
               {"partition_size", partition_size},
+              {"partition_size_given", partition_size_given},
               {"type", type},
               {"user", user},
               {"name", name},
@@ -238,6 +239,7 @@ Json JobSpec::changes_from(const JobSpec& base) const {
   differs("priority", static_cast<int>(priority), static_cast<int>(base.priority));
   if (!(limits == base.limits)) out["limits"] = limits_json(limits);
   differs("partition_size", partition_size, base.partition_size);
+  differs("partition_size_given", partition_size_given, base.partition_size_given);
   differs("type", type, base.type);
   differs("user", user, base.user);
   differs("name", name, base.name);
@@ -265,6 +267,7 @@ Result<JobSpec> JobSpec::from_json(const Json& j) {
     s.priority = static_cast<Priority>(j.at("priority").get<int>());
     s.limits = limits_from(j.at("limits"));
     get(j, "partition_size", &s.partition_size);
+    get(j, "partition_size_given", &s.partition_size_given);
     get(j, "type", &s.type);
     get(j, "user", &s.user);
     get(j, "name", &s.name);

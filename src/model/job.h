@@ -67,7 +67,8 @@ struct JobSpec {
   Priority priority = Priority::kNormal;
   JobLimits limits;
   std::uint64_t partition_size = 100'000'000;
-  std::string type;  // table, omics, model, pipeline, diagnostic (by operation)
+  bool partition_size_given = false;  // by the caller: kept to; else a size to aim at
+  std::string type;                   // table, omics, model, pipeline, diagnostic (by operation)
   std::string user;
   std::string name;
   std::vector<std::string> tags;

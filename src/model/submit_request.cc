@@ -204,7 +204,9 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
       body.refuse(priority.error());
   }
   read_limits(body, defaults, &spec.limits);
-  spec.partition_size = body.bytes("partition_size").value_or(defaults.partition_size);
+  const auto partition_size = body.bytes("partition_size");
+  spec.partition_size = partition_size.value_or(defaults.partition_size);
+  spec.partition_size_given = partition_size.has_value();
   if (spec.partition_size == 0)
     body.refuse("partition_size", Code::kInvalid, "partition_size must be at least 1 byte");
   if (const Json* type = body.raw("type"); type != nullptr && *type != spec.type)

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/bytes.h"
 #include "base/files.h"
 #include "base/nearest.h"
+#include "data/partitioner.h"
 #include "model/plan.h"
 #include "operations/cells.h"
 #include "operations/dataset_facts.h"
@@ -23,6 +25,10 @@ constexpr std::uint64_t kPageRows = 100;
 constexpr std::size_t kPageBytes = 8'000'000;
 constexpr std::size_t kMostInFrame = 400'000;  // of cells; names and punctuation come on top
 constexpr std::uint64_t kListedPartitions = 100;
+constexpr std::size_t kListedColumns = 2000;
+constexpr std::size_t kListedFiles = 100;
+constexpr std::size_t kListedSources = 5;
+constexpr std::size_t kMostHeaders = 500;  // of many files, so that the answer comes in a second
 
 Result<std::unique_ptr<Session>> open_session(const TaskContext& context,
                                               std::vector<std::string> folders) {
@@ -162,26 +168,36 @@ Result<Inspected> inspect_request(const Json& request, const TaskContext& contex
   for (const auto& f : dataset_folders(ref)) folders.push_back(f);
   Inspected out;
   POLYSOME_ASSIGN(out.session, open_session(context, std::move(folders)));
+  InspectOptions options;
+  options.most_files = kMostHeaders;
   POLYSOME_ASSIGN(out.source, inspect(*out.session, ref, roots,
-                                      request.value("on_bad_value", std::string("fail"))));
+                                      request.value("on_bad_value", std::string("fail")), options));
   return out;
 }
 
 Json source_columns_json(const TableSource& source) {
   Json out = Json::array();
-  for (const auto& c : source.columns)
+  for (const auto& c : source.columns) {
+    if (out.size() == kListedColumns) break;
     out.push_back({{"name", c.name}, {"type", c.type}, {"from", c.from}});
+  }
   return out;
 }
 
 Json common_json(const TableSource& source, const RowCount& rows) {
-  return {{"dataset_id", source.id},
-          {"format", source.format},
-          {"columns", source_columns_json(source)},
-          {"n_columns", source.columns.size()},
-          {"total_size_bytes", source.total_bytes()},
-          {"n_rows", rows.rows ? Json(*rows.rows) : Json()},
-          {"n_rows_exact", rows.exact}};
+  Json out = {{"dataset_id", source.id},
+              {"format", source.format},
+              {"columns", source_columns_json(source)},
+              {"n_columns", source.columns.size()},
+              {"total_size_bytes", source.total_bytes()},
+              {"total_size", format_bytes(source.total_bytes())},
+              {"n_files", source.files.size()},
+              {"n_rows", rows.rows ? Json(*rows.rows) : Json()},
+              {"n_rows_exact", rows.exact},
+              {"fingerprint", source.fingerprint()}};
+  if (const auto warnings = source.dialect.find("warnings"); warnings != source.dialect.end())
+    out["warnings"] = *warnings;
+  return out;
 }
 
 Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
@@ -189,50 +205,79 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
   POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
   Json out = common_json(in.source, rows);
   Json files = Json::array();
-  for (const auto& f : in.source.files)
+  for (const auto& f : in.source.files) {
+    if (files.size() == kListedFiles) break;
     files.push_back({{"path", f.path},
                      {"bytes", f.bytes},
                      {"compression", f.compression.empty() ? Json() : Json(f.compression)},
                      {"rows", f.rows ? Json(*f.rows) : Json()}});
+  }
   out["files"] = std::move(files);
-  out["n_files"] = in.source.files.size();
-  out["layout"] = in.source.dialect;
+  Json layout = in.source.dialect;
+  layout.erase("warnings");
+  out["layout"] = std::move(layout);
   out["splittable"] = in.source.splittable();
   return out;
+}
+
+Json partition_json(const TableSource& source, const PartitionTable& table, std::uint32_t index) {
+  const auto ranges = table.of(index);
+  std::uint64_t length = 0, rows = 0;
+  std::uint64_t files = 0;
+  Json sources = Json::array();
+  const Partition* before = nullptr;
+  for (const auto& r : ranges) {
+    length += r.length;
+    rows += r.rows;
+    if (before == nullptr || before->file != r.file) {
+      ++files;
+      if (sources.size() < kListedSources) sources.push_back(source.files[r.file].path);
+    }
+    before = &r;
+  }
+  Json out = {{"index", index},
+              {"source", sources[0]},
+              {"offset", ranges.front().offset},
+              {"length", length},
+              {"rows", rows > 0 ? Json(rows) : Json()}};
+  if (files > 1) {
+    out["n_files"] = files;
+    out["sources"] = std::move(sources);
+  }
+  return out;
+}
+
+// How the partitions came about, in a word.
+const char* strategy_of(const TableSource& source, const PartitionTable& table) {
+  // What it is cut into is known only when it is unpacked; until then a partition is a file.
+  if (!source.splittable()) return "unpack_first";
+  if (table.size() < source.files.size()) return "files_together";
+  return source.format == "parquet" ? "row_groups" : "byte_ranges";
 }
 
 Result<Json> partition_answer(const Json& request, const TaskContext& context) {
   POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
   POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
-  const auto size =
-      std::max<std::uint64_t>(request.value("partition_size", std::uint64_t{100'000'000}), 1);
   Json out = common_json(in.source, rows);
-  std::vector<Partition> partitions;
-  const char* strategy = in.source.format == "parquet" ? "row_groups" : "byte_ranges";
-  if (in.source.splittable()) {
-    POLYSOME_ASSIGN(partitions, cut(in.source, size));
-  } else {
-    // What it is cut into is known only when it is unpacked; until then a partition is a file.
-    strategy = "unpack_first";
-    for (std::uint32_t i = 0; i < in.source.files.size(); ++i)
-      partitions.push_back({i, 0, in.source.files[i].bytes, in.source.files[i].bytes, 0});
-  }
-  out["n_partitions"] = partitions.size();
-  out["partition_size_bytes"] = size;
-  out["strategy"] = strategy;
+  CutRules rules;
+  rules.partition_size =
+      std::max<std::uint64_t>(request.value("partition_size", std::uint64_t{100'000'000}), 1);
+  rules.size_given = request.value("size_given", false);
+  rules.slots = request.value("slots", 1U);
+  rules.most_partitions = kMaxPartitions;
+  POLYSOME_ASSIGN(const PartitionTable table, make_partitions(in.source, rules));
+  out["n_partitions"] = table.size();
+  out["partition_size_bytes"] = table.partition_size;
+  out["partition_size"] = format_bytes(table.partition_size);
+  out["strategy"] = strategy_of(in.source, table);
   const auto offset = request.value("offset", std::uint64_t{0});
   const auto limit = request.value("limit", kListedPartitions);
   Json page = Json::array();
-  for (std::uint64_t i = offset; i < partitions.size() && i - offset < limit; ++i) {
-    const auto& p = partitions[i];
-    page.push_back({{"index", i},
-                    {"source", in.source.files.at(p.file).path},
-                    {"offset", p.offset},
-                    {"length", p.length},
-                    {"rows", p.rows > 0 ? Json(p.rows) : Json()}});
+  for (std::uint64_t i = offset; i < table.size() && i - offset < limit; ++i) {
+    page.push_back(partition_json(in.source, table, static_cast<std::uint32_t>(i)));
+    if (table.size() == 1 && rows.exact && rows.rows) page.back()["rows"] = *rows.rows;
   }
-  out["next_offset"] =
-      offset + page.size() < partitions.size() ? Json(offset + page.size()) : Json();
+  out["next_offset"] = offset + page.size() < table.size() ? Json(offset + page.size()) : Json();
   out["partitions"] = std::move(page);
   return out;
 }

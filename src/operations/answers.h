@@ -4,7 +4,8 @@
 //               → {columns, rows, n_rows, next_offset}
 //   result_file {files, format, columns?, limit?, path} → {bytes, rows, content_type}
 //   inspect     {dataset, read_roots} → {format, columns, total_size_bytes, files, n_rows …}
-//   partition   {dataset, partition_size, read_roots, offset, limit} → api.md, data/partition
+//   partition   {dataset, partition_size, size_given, slots, read_roots, offset, limit}
+//               → api.md, data/partition
 // `files` are Parquet files of a result, as paths or as objects with `path`.
 #pragma once
 

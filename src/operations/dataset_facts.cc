@@ -7,6 +7,9 @@
 #include <system_error>
 
 #include "base/files.h"
+#include "data/file_map.h"
+#include "data/row_scanner.h"
+#include "data/text_source.h"
 
 namespace polysome {
 namespace fs = std::filesystem;
@@ -14,7 +17,8 @@ namespace {
 
 constexpr std::uint64_t kCountedBytes = 32'000'000;  // counted row by row up to here
 constexpr std::uint64_t kUnpackedBytes = 4'000'000;  // compressed
-constexpr std::uint64_t kSampledBytes = 2'000'000;
+constexpr std::uint64_t kSampledBytes = 1'000'000;
+constexpr std::size_t kCountedFiles = 200;  // opening them costs time too
 constexpr const char* kView = "ps_counted";
 
 Result<std::uint64_t> count_in(Session& session, const TableSource& source,
@@ -37,7 +41,7 @@ Result<RowCount> count_unpacked(Session& session, const TableSource& source,
   POLYSOME_TRY(make_folders(folder));
   ScanOptions options;
   options.cancelled = context.cancelled;
-  std::vector<std::string> parts;
+  std::vector<UnpackedPart> parts;
   Result<RowCount> out = RowCount{};
   for (std::uint32_t i = 0; i < source.files.size() && out; ++i) {
     auto unpacked =
@@ -46,7 +50,7 @@ Result<RowCount> count_unpacked(Session& session, const TableSource& source,
       out = std::unexpected(unpacked.error());
       break;
     }
-    for (const auto& p : *unpacked) parts.push_back(p.path);
+    for (auto& p : *unpacked) parts.push_back(std::move(p));
   }
   if (out) {
     const TableSource plain = unpacked_source(source, parts);
@@ -62,24 +66,54 @@ Result<RowCount> count_unpacked(Session& session, const TableSource& source,
   return out;
 }
 
+// Some bytes of a text file from about `offset` on, as a partition of their own.
+Result<std::vector<Partition>> sample_of(const TableSource& source, std::uint32_t file,
+                                         std::uint64_t offset) {
+  const SourceFile& f = source.files[file];
+  const std::uint64_t begin = std::min(f.data_offset, f.bytes);
+  if (f.bytes - begin <= kSampledBytes)
+    return std::vector<Partition>{{file, begin, f.bytes - begin, f.bytes - begin, 0}};
+  POLYSOME_ASSIGN(const auto mapped, FileMap::open(f.path));
+  const auto text = mapped->text();
+  const TextShape shape =
+      source.format == "ndjson" ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
+  const std::uint64_t from =
+      offset <= begin ? begin : border_at_or_after(text, static_cast<std::size_t>(offset), shape);
+  const std::uint64_t to = std::min<std::uint64_t>(
+      text.size(), border_at_or_after(text, static_cast<std::size_t>(from + kSampledBytes), shape));
+  if (from >= to) return std::vector<Partition>{};
+  return std::vector<Partition>{{file, from, to - from, to - from, 0}};
+}
+
+// From the size of the rows at some places, spread evenly over all the bytes.
 Result<RowCount> estimate(Session& session, const TableSource& source, const TaskContext& context) {
-  POLYSOME_ASSIGN(const auto partitions, cut(source, kSampledBytes));
-  if (partitions.empty()) return RowCount{0, true};
-  std::uint64_t rows = 0, bytes = 0;
-  for (const std::size_t at : {std::size_t{0}, partitions.size() / 2}) {
-    // Whether a piece begins within quotes is not known here: the other start is tried.
-    auto n = count_in(session, source, {partitions[at]}, context);
-    if (!n && n.error().code == Code::kUserData && at > 0)
-      n = count_in(session, source, {partitions[at]}, context, true);
-    if (!n && at > 0) continue;
-    if (!n) return std::unexpected(n.error());
-    rows += *n;
-    bytes += partitions[at].bytes;
+  constexpr std::uint64_t kPlaces = 5;
+  std::uint64_t rows = 0, bytes = 0, before = 0, place = 0;
+  const std::uint64_t total = source.total_bytes();
+  for (std::uint32_t f = 0; f < source.files.size(); ++f) {
+    const std::uint64_t end = before + source.files[f].bytes;
+    for (; place < kPlaces && share(total, place, kPlaces) < end; ++place) {
+      const std::uint64_t offset = share(total, place, kPlaces) - before;
+      POLYSOME_ASSIGN(const auto piece, sample_of(source, f, offset));
+      if (piece.empty()) continue;
+      // Whether a piece begins within quotes is not known here: the other start is tried.
+      auto n = count_in(session, source, piece, context);
+      if (!n && n.error().code == Code::kUserData && offset > 0)
+        n = count_in(session, source, piece, context, true);
+      if (!n && offset > 0) continue;
+      if (!n) return std::unexpected(n.error());
+      rows += *n;
+      // Headers of small files are part of what a row costs.
+      const SourceFile& file = source.files[f];
+      const bool whole =
+          piece[0].offset + piece[0].length == file.bytes && offset <= file.data_offset;
+      bytes += whole ? file.bytes : piece[0].bytes;
+    }
+    before = end;
   }
   if (bytes == 0) return RowCount{};
-  const double share = static_cast<double>(rows) / static_cast<double>(bytes);
-  return RowCount{static_cast<std::uint64_t>(share * static_cast<double>(source.total_bytes())),
-                  false};
+  const double density = static_cast<double>(rows) / static_cast<double>(bytes);
+  return RowCount{static_cast<std::uint64_t>(density * static_cast<double>(total)), false};
 }
 
 }  // namespace
@@ -103,17 +137,26 @@ std::vector<std::string> dataset_folders(const DatasetRef& ref) {
 
 Result<RowCount> count_rows(Session& session, const TableSource& source,
                             const TaskContext& context) {
-  std::uint64_t known = 0;
+  std::uint64_t known = 0, known_bytes = 0;
   bool all_known = true;
   for (const auto& f : source.files) {
     all_known = all_known && f.rows.has_value();
     known += f.rows.value_or(0);
+    known_bytes += f.rows ? f.bytes : 0;
   }
   if (all_known) return RowCount{known, true};
+  if (source.format == "parquet") {
+    // Only some footers were looked at.
+    const double density =
+        static_cast<double>(known) / static_cast<double>(std::max<std::uint64_t>(known_bytes, 1));
+    return RowCount{static_cast<std::uint64_t>(density * static_cast<double>(source.total_bytes())),
+                    false};
+  }
   if (!source.splittable())
     return source.total_bytes() <= kUnpackedBytes ? count_unpacked(session, source, context)
                                                   : Result<RowCount>(RowCount{});
-  if (source.total_bytes() > kCountedBytes) return estimate(session, source, context);
+  if (source.total_bytes() > kCountedBytes || source.files.size() > kCountedFiles)
+    return estimate(session, source, context);
   POLYSOME_ASSIGN(auto partitions, cut(source, kCountedBytes));
   POLYSOME_ASSIGN(const auto rows, count_in(session, source, std::move(partitions), context));
   return RowCount{rows, true};

@@ -30,6 +30,7 @@ Operation describe_operation();
 Operation filter_operation();
 Operation sql_operation();
 Operation convert_operation();
+Operation partition_operation();
 Operation noop_operation();
 
 const std::vector<Operation>& all_operations();

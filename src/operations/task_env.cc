@@ -51,9 +51,11 @@ Result<TaskEnv::OwnPartition> TaskEnv::own_partition(int passes, std::size_t ind
   const auto& input = plan().inputs.at(index);
   OwnPartition out;
   POLYSOME_ASSIGN(out.pieces, input.partition(spec.job_folder, spec.task.index));
-  for (const auto& p : out.pieces) {
-    out.bytes += p.bytes;
-    if (input.has_borders() && p.offset > 0) unconfirmed_start_ = !spec.start_inside_quotes;
+  for (const auto& p : out.pieces) out.bytes += p.bytes;
+  if (input.has_borders() && !out.pieces.empty()) {
+    const auto& first = out.pieces.front();
+    if (first.offset > input.source.files.at(first.file).data_offset)
+      unconfirmed_start_ = !spec.start_inside_quotes;
   }
   out.options = scan_options(0, passes, output.result.bytes_in + out.bytes);
   return out;
@@ -85,6 +87,34 @@ ScanOptions TaskEnv::scan_options(std::uint64_t bytes_before, int passes, std::u
   return options;
 }
 
+namespace {
+
+// The ranges of a partition in `split` or somewhat more pieces, in order: some ranges together, or
+// each cut again.
+Result<std::vector<std::vector<Partition>>> smaller_pieces(const TableSource& source,
+                                                           const std::vector<Partition>& ranges,
+                                                           std::uint32_t split) {
+  std::vector<std::vector<Partition>> out;
+  if (ranges.size() >= split) {
+    for (std::uint32_t i = 0; i < split; ++i) {
+      const auto at = [&](std::uint32_t n) {
+        return ranges.begin() + static_cast<std::ptrdiff_t>(ranges.size() * n / split);
+      };
+      out.emplace_back(at(i), at(i + 1));
+    }
+    return out;
+  }
+  const auto each =
+      static_cast<std::uint32_t>((split + ranges.size() - 1) / ranges.size());
+  for (const auto& range : ranges) {
+    POLYSOME_ASSIGN(const auto cut, cut_again(source, range, each));
+    for (const auto& p : cut) out.push_back({p});
+  }
+  return out;
+}
+
+}  // namespace
+
 Status TaskEnv::each_piece(const std::string& view, int passes,
                            const std::function<Status(std::size_t piece)>& read) {
   // Also with pieces: what the whole ends with is told before anything is read, as a dispute needs.
@@ -94,27 +124,31 @@ Status TaskEnv::each_piece(const std::string& view, int passes,
   const auto& input = plan().inputs.front();
   POLYSOME_ASSIGN(const auto whole, input.partition(spec.job_folder, spec.task.index));
   if (whole.empty()) return read(0);
-  POLYSOME_ASSIGN(const auto pieces, cut_again(input.source, whole.front(), spec.split));
+  POLYSOME_ASSIGN(const auto pieces, smaller_pieces(input.source, whole, spec.split));
   bool inside = spec.start_inside_quotes;
   std::uint64_t before = 0;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     POLYSOME_TRY(check_cancelled());
-    ScanOptions options = scan_options(before, passes, pieces[i].bytes);
+    std::uint64_t bytes = 0;
+    for (const auto& p : pieces[i]) bytes += p.bytes;
+    ScanOptions options = scan_options(before, passes, bytes);
     options.start_inside_quotes = inside;
-    POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, {pieces[i]}, options));
-    report->settle_now();
-    inside = inside ? report->ends_inside_if_inside : report->ends_inside_if_outside;
+    POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, pieces[i], options));
+    const ScanReport total = report->total();
+    inside = inside ? total.ends_inside_if_inside : total.ends_inside_if_outside;
     piece_reports_.push_back(std::move(report));
     POLYSOME_TRY(read(i));
-    before += pieces[i].bytes;
+    before += bytes;
   }
   return {};
 }
 
 Result<std::shared_ptr<TextScan>> TaskEnv::open_text(std::size_t index) {
   const auto& source = plan().inputs.at(index).source;
-  if (source.format != "csv" && source.format != "tsv") return std::shared_ptr<TextScan>();
+  const bool text = source.format == "csv" || source.format == "tsv";
+  if (!text || !reads_alike(source)) return std::shared_ptr<TextScan>();
   POLYSOME_ASSIGN(const auto own, own_partition(1, index));
+  POLYSOME_TRY(check_unchanged(source, own.pieces));
   return make_text_scan(source, own.pieces, own.options);
 }
 
@@ -174,12 +208,12 @@ void TaskEnv::finish_scan() {
   auto& result = output.result;
   std::uint64_t bad = 0;
   for (const auto& r : reports_) {
-    r->settle_now();
-    bad += r->bad_values;
-    result.ends_inside_if_outside = r->ends_inside_if_outside;
-    result.ends_inside_if_inside = r->ends_inside_if_inside;
+    const ScanReport total = r->total();
+    bad += total.bad_values;
+    result.ends_inside_if_outside = total.ends_inside_if_outside;
+    result.ends_inside_if_inside = total.ends_inside_if_inside;
   }
-  for (const auto& r : piece_reports_) bad += r->bad_values;
+  for (const auto& r : piece_reports_) bad += r->total().bad_values;
   if (bad > 0) result.payload["bad_values"] = bad;
 }
 

@@ -60,7 +60,7 @@ Status unpack_body(TaskEnv& env) {
   const auto start = output_path(env.spec, "").filename().string().size();
   for (const auto& part : parts) {
     const auto name = std::filesystem::path(part.path).filename().string();
-    env.note_file(name.substr(start), 0);
+    env.note_file(name.substr(start), part.rows);
   }
   env.output.result.bytes_in = source.files[task.file].bytes;
   return {};

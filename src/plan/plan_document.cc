@@ -3,24 +3,22 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "data/partitioner.h"
 
 namespace polysome {
-
-bool InputTable::has_borders() const {
-  return (source.format == "csv" || source.format == "tsv") && partitions > source.files.size();
-}
 
 Result<std::vector<Partition>> InputTable::partition(const std::string& job_folder,
                                                      std::uint32_t index) const {
   if (partitions == 0) return std::vector<Partition>{};
   const auto path = std::filesystem::path(job_folder) / partitions_file;
-  POLYSOME_ASSIGN(const Partition one, read_partition(path.string(), index));
-  return std::vector<Partition>{one};
+  return read_partition(path.string(), index);
 }
 
 Result<std::vector<Partition>> InputTable::all_partitions(const std::string& job_folder) const {
   if (partitions == 0) return std::vector<Partition>{};
-  return read_partitions((std::filesystem::path(job_folder) / partitions_file).string());
+  POLYSOME_ASSIGN(PartitionTable table,
+                  read_partitions((std::filesystem::path(job_folder) / partitions_file).string()));
+  return std::move(table.ranges);
 }
 
 Json PlanDocument::to_json() const {
@@ -28,7 +26,8 @@ Json PlanDocument::to_json() const {
   for (const auto& t : inputs)
     tables.push_back({{"source", t.source.to_json()},
                       {"partitions_file", t.partitions_file},
-                      {"partitions", t.partitions}});
+                      {"partitions", t.partitions},
+                      {"open_borders", t.open_borders}});
   return {{"inputs", std::move(tables)}, {"details", details}, {"warnings", warnings}};
 }
 
@@ -40,6 +39,7 @@ Result<PlanDocument> PlanDocument::from_json(const Json& j) {
       POLYSOME_ASSIGN(t.source, TableSource::from_json(item.at("source")));
       t.partitions_file = item.at("partitions_file").get<std::string>();
       t.partitions = item.at("partitions").get<std::uint32_t>();
+      t.open_borders = item.at("open_borders").get<bool>();
       out.inputs.push_back(std::move(t));
     }
     out.details = j.at("details");

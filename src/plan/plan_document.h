@@ -22,7 +22,8 @@ struct InputTable {
   std::uint32_t tasks() const { return partitions == 0 ? 1 : partitions; }
   // Delimited text cut within its files: tasks report their end states (architecture.md, decision
   // 10).
-  bool has_borders() const;
+  bool open_borders = false;
+  bool has_borders() const { return open_borders; }
   // A task's own partition; none for an empty dataset.
   Result<std::vector<Partition>> partition(const std::string& job_folder,
                                            std::uint32_t index) const;

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
+#include "data/partitioner.h"
 #include "plan/stage_files.h"
 
 namespace polysome {
@@ -49,10 +50,10 @@ Status replace_unpacked(const TaskSpec& spec, PlanDocument* plan) {
     POLYSOME_ASSIGN(const auto manifests,
                     stage_manifests(spec.job_folder, kUnpackStage, task, files));
     task += files;
-    std::vector<std::string> parts;
+    std::vector<UnpackedPart> parts;
     const auto folder = std::filesystem::path(spec.job_folder) / kUnpackStage;
     for (const auto& m : manifests)
-      for (const auto& f : m.files) parts.push_back((folder / f.name).string());
+      for (const auto& f : m.files) parts.push_back({(folder / f.name).string(), f.bytes, f.rows});
     table.source = unpacked_source(table.source, parts);
   }
   return {};
@@ -62,22 +63,24 @@ Status cut_all(const TaskSpec& spec, const JobDescription& job, PlanDocument* pl
                std::vector<OutputFile>* files) {
   for (std::size_t i = 0; i < plan->inputs.size(); ++i) {
     auto& table = plan->inputs[i];
-    std::uint64_t size = std::max<std::uint64_t>(job.spec.partition_size, 1);
-    const std::uint64_t least = table.source.total_bytes() / kMaxPartitions + 1;
-    if (least > size) {
+    CutRules rules;
+    rules.partition_size = std::max<std::uint64_t>(job.spec.partition_size, 1);
+    rules.size_given = job.spec.partition_size_given;
+    rules.slots = static_cast<std::uint32_t>(std::max(job.slots, 1));
+    rules.most_partitions = kMaxPartitions;
+    POLYSOME_ASSIGN(const PartitionTable partitions, make_partitions(table.source, rules));
+    if (rules.size_given && partitions.partition_size > rules.partition_size)
       plan->warnings.push_back(
           {{"code", "partition_size"},
            {"count", 1},
            {"message",
             fmt::format("partition_size {} would make more than {} partitions of \"{}\"; "
                         "{} was used",
-                        format_bytes(size), kMaxPartitions, table.source.id,
-                        format_bytes(least))}});
-      size = least;
-    }
-    POLYSOME_ASSIGN(const auto partitions, cut(table.source, size));
-    table.partitions = static_cast<std::uint32_t>(partitions.size());
-    if (partitions.empty()) continue;
+                        format_bytes(rules.partition_size), kMaxPartitions, table.source.id,
+                        format_bytes(partitions.partition_size))}});
+    table.partitions = partitions.size();
+    if (table.partitions == 0) continue;
+    table.open_borders = has_open_borders(table.source, partitions);
     const std::string role = i == 0 ? "partitions.bin" : fmt::format("partitions{}.bin", i);
     POLYSOME_TRY(write_partitions(output_path(spec, role).string(), partitions));
     table.partitions_file = relative_path(spec, role);

@@ -1,0 +1,456 @@
+// What delimited text and NDJSON are, told from samples: delimiter, comments, headers, types.
+#include "data/text_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <set>
+
+#include "base/nearest.h"
+#include "data/decompress.h"
+#include "data/file_map.h"
+#include "data/text_pieces.h"
+#include "data/text_sniff.h"
+#include "data/type_guess.h"
+
+namespace polysome {
+namespace {
+
+constexpr std::size_t kWholeBytes = 16'000'000;  // files up to this size are looked at whole
+constexpr std::size_t kHeadBytes = 1'000'000;
+constexpr std::size_t kMostHeadBytes = 256'000'000;  // of one very long header line
+constexpr std::size_t kSpotBytes = 256'000;
+constexpr std::size_t kSpots = 15;
+constexpr std::uint64_t kSeenBytes = 64'000'000;  // of many files, for the types
+constexpr std::size_t kMostSeenFiles = 2000;
+constexpr std::size_t kMostTypeWarnings = 20;
+
+bool is_number(std::string_view text) { return parse_double(trim(text)).has_value(); }
+
+struct Header {
+  std::vector<std::string> names;
+  std::size_t data_offset = 0;
+  bool present = true;
+  std::size_t fields = 0;  // of a data row
+  Json warnings = Json::array();
+};
+
+void warn(Json* warnings, const char* code, std::size_t count, std::string message) {
+  warnings->push_back({{"code", code}, {"count", count}, {"message", std::move(message)}});
+}
+
+std::string in_lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+void make_unique(std::vector<std::string>* names, Json* warnings) {
+  std::set<std::string> used;
+  std::size_t repeated = 0, empty = 0;
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    std::string& name = (*names)[i];
+    if (name.empty()) {
+      name = fmt::format("column_{}", i + 1);
+      ++empty;
+    }
+    const std::string base = name;
+    // SQL does not tell names apart by case: Abc and ABC would be read as one.
+    for (int n = 1; used.contains(in_lower_case(name)); ++n) name = fmt::format("{}_{}", base, n);
+    if (name != base) ++repeated;
+    used.insert(in_lower_case(name));
+  }
+  if (repeated > 0)
+    warn(warnings, "repeated_column_names", repeated,
+         fmt::format("{} column name{} stood there before; a number was added", repeated,
+                     repeated == 1 ? "" : "s"));
+  if (empty > 0)
+    warn(warnings, "empty_column_names", empty,
+         fmt::format("{} column{} had no name and got column_N", empty, empty == 1 ? "" : "s"));
+}
+
+Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape,
+                           const Json& layout, const std::string& label, bool whole) {
+  RowScanner rows(text, at, shape);
+  if (rows.next_row() >= text.size())
+    return fail(Code::kUserData, fmt::format("{} is empty", label),
+                "it needs at least a header line");
+  if (!rows.read_row())
+    return fail(Code::kUserData,
+                fmt::format("{}: the header's quoted field is never closed", label));
+  Header out;
+  std::string buffer;
+  const auto first_row_at = static_cast<std::size_t>(rows.fields().front().begin - text.data());
+  bool all_numbers = true;
+  for (const auto& f : rows.fields()) {
+    const auto name = field_text(f, shape.quote, &buffer);
+    if (!valid_utf8(name) || name.find('\0') != std::string_view::npos)
+      return fail(Code::kUserData, fmt::format("{}: the header is not text in UTF-8", label),
+                  "is this a delimited text file? Give its format, or convert it to UTF-8");
+    all_numbers = all_numbers && is_number(name);
+    out.names.emplace_back(name);
+  }
+  out.present = layout.contains("header") ? layout["header"].get<bool>() : !all_numbers;
+  out.fields = out.names.size();
+  if (!out.present) {
+    out.data_offset = first_row_at;
+    for (std::size_t i = 0; i < out.names.size(); ++i)
+      out.names[i] = fmt::format("column_{}", i + 1);
+    return out;
+  }
+  out.data_offset = rows.next_row();
+  // R's row names: the header is one field shorter than the rows.
+  if (rows.next_row() < text.size()) {
+    std::size_t rows_seen = 0, longer = 0;
+    while (rows_seen < kSniffRows && rows.next_row() < text.size()) {
+      if (!rows.read_row()) break;
+      if (rows.next_row() >= text.size() && !whole && rows_seen > 0) break;
+      ++rows_seen;
+      longer += rows.fields().size() == out.names.size() + 1 ? 1 : 0;
+    }
+    if (rows_seen > 0 && longer == rows_seen) {
+      out.names.insert(out.names.begin(), "row_name");
+      ++out.fields;
+    }
+  }
+  make_unique(&out.names, &out.warnings);
+  return out;
+}
+
+// Shows the rows of [at, end of text) to the guesses; rows with another number of fields are left
+// out (a spot may have begun inside a quoted field).
+void see_rows(std::string_view text, std::size_t at, TextShape shape, char decimal,
+              std::size_t fields, bool to_the_end, const std::vector<MissingTexts>& missing,
+              std::vector<TypeGuess>* guesses) {
+  RowScanner rows(text, at, shape);
+  std::string buffer;
+  while (rows.next_row() < text.size()) {
+    const bool good = rows.read_row();
+    if (!good || rows.fields().size() != fields) continue;
+    if (!to_the_end && rows.next_row() >= text.size()) break;
+    for (std::size_t i = 0; i < fields; ++i)
+      (*guesses)[i].see(field_text(rows.fields()[i], shape.quote, &buffer), decimal, missing[i]);
+  }
+}
+
+// The files whose rows tell the types: all of them, or so many that the planning stays short.
+std::vector<std::size_t> telling_files(const TableSource& source, const InspectOptions& options) {
+  const std::size_t n = source.files.size();
+  const std::uint64_t each = std::max<std::uint64_t>(1, source.total_bytes() / n);
+  const std::uint64_t most = std::max<std::uint64_t>(8, kSeenBytes / std::min(each, kSeenBytes));
+  return spread_over(
+      n, std::min({static_cast<std::size_t>(most), kMostSeenFiles, options.most_files}));
+}
+
+bool is_text(const TypeGuess& guess) { return guess.type(false) == ValueType::kString; }
+
+Status guess_types(TableSource* source, TextShape shape, char decimal, std::size_t row_fields,
+                   const InspectOptions& options, const std::vector<MissingTexts>& missing,
+                   std::vector<TypeGuess>* guesses, bool* all_seen, Json* warnings) {
+  const auto telling = telling_files(*source, options);
+  *all_seen = telling.size() == source->files.size();
+  std::vector<std::string> first_seen(guesses->size());  // the file a column was first seen in
+  for (const auto index : telling) {
+    const SourceFile& file = source->files[index];
+    const std::size_t fields = file.row_fields > 0 ? file.row_fields : row_fields;
+    std::vector<TypeGuess> in_order(fields);
+    std::vector<MissingTexts> missing_here(fields);
+    for (std::size_t c = 0; c < guesses->size(); ++c) {
+      const std::size_t f = file.fields.empty() ? c : file.fields[c];
+      if (f >= fields) continue;
+      in_order[f] = (*guesses)[c];
+      missing_here[f] = missing[c];
+    }
+    if (!file.compression.empty() || file.bytes <= kWholeBytes) {
+      POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
+      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()), shape,
+               decimal, fields, sample.whole, missing_here, &in_order);
+      *all_seen = *all_seen && sample.whole;
+    } else {
+      *all_seen = false;
+      POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
+      const auto text = mapped->text();
+      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)),
+               file.data_offset, shape, decimal, fields, false, missing_here, &in_order);
+      for (std::size_t i = 1; i <= kSpots; ++i) {
+        const std::size_t from = text.size() / (kSpots + 1) * i;
+        // A spot holds some rows, however long they are.
+        const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 3);
+        const std::size_t begin = row_start_at_or_after(text, from, false, shape);
+        if (begin >= text.size() || begin - from > kMostHeadBytes) continue;
+        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, shape, decimal, fields,
+                 false, missing_here, &in_order);
+      }
+    }
+    for (std::size_t c = 0; c < guesses->size(); ++c) {
+      const std::size_t f = file.fields.empty() ? c : file.fields[c];
+      if (f >= fields) continue;
+      TypeGuess& guess = (*guesses)[c];
+      if (!first_seen[c].empty() && !is_text(guess) && is_text(in_order[f]) &&
+          warnings->size() < kMostTypeWarnings)
+        warn(warnings, "mixed_types", 1,
+             fmt::format("column \"{}\" is {} in {}, but holds other text in {}: it is read as "
+                         "string (layout.types decides otherwise)",
+                         source->columns[c].name, name(guess.type(false)), first_seen[c],
+                         shown_name(file)));
+      guess = in_order[f];
+      if (first_seen[c].empty() && !is_text(guess)) first_seen[c] = shown_name(file);
+    }
+  }
+  return {};
+}
+
+// What the headers of all files come to: each column once, in the order it was first met.
+struct HeaderUnion {
+  std::vector<std::string> names;
+  std::map<std::string, std::size_t> place;
+
+  void add(const std::vector<std::string>& more) {
+    for (const auto& name : more)
+      if (place.emplace(name, names.size()).second) names.push_back(name);
+  }
+};
+
+// Headers of further files: the same names, whose order may differ; some may be missing or more.
+Status check_header(const HeaderUnion& known, const Header& first, const Header& header,
+                    const std::string& first_label, const std::string& label) {
+  if (header.names == first.names) return {};
+  if (!header.present || !first.present)
+    return fail(
+        Code::kUserData,
+        fmt::format("{} has {} columns and {}, {} has {} and {}", label, header.names.size(),
+                    header.present ? "a header" : "no header", first_label, first.names.size(),
+                    first.present ? "a header" : "no header"),
+        "files of one dataset have headers, or the same columns in the same order");
+  const bool any = std::ranges::any_of(
+      header.names, [&](const std::string& name) { return known.place.contains(name); });
+  if (any) return {};
+  std::string theirs, ours;
+  for (const auto& n : header.names) theirs += (theirs.empty() ? "" : ", ") + n;
+  for (const auto& n : first.names) ours += (ours.empty() ? "" : ", ") + n;
+  return fail(Code::kUserData,
+              fmt::format("{} has no column of {}: {} against {}", label, first_label,
+                          theirs.substr(0, 200), ours.substr(0, 200)),
+              "files of one dataset share columns; load the others under a name of their own");
+}
+
+// Where each of the dataset's columns stands in a file.
+void place_columns(const HeaderUnion& all, const Header& header, std::size_t first_fields,
+                   SourceFile* file) {
+  file->data_offset = header.data_offset;
+  if (header.fields != first_fields) file->row_fields = static_cast<std::uint32_t>(header.fields);
+  if (header.names == all.names) return;
+  file->fields.assign(all.names.size(), kAbsent);
+  for (std::size_t i = 0; i < header.names.size(); ++i)
+    file->fields[all.place.at(header.names[i])] = static_cast<std::uint32_t>(i);
+}
+
+Status check_declared(const Json& layout, const std::vector<std::string>& names,
+                      const std::string& id) {
+  std::vector<std::string> asked;
+  if (layout.contains("types"))
+    for (const auto& [name, type] : layout["types"].items()) asked.push_back(name);
+  if (layout.contains("label_columns"))
+    for (const auto& name : layout["label_columns"]) asked.push_back(name.get<std::string>());
+  for (const auto& name : asked)
+    if (std::ranges::find(names, name) == names.end())
+      return fail(Code::kUserData,
+                  fmt::format("layout names column \"{}\", which is not in dataset {}{}", name, id,
+                              did_you_mean(name, names)));
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
+  std::vector<std::size_t> out;
+  most = std::max<std::size_t>(most, 2);
+  if (n <= most) {
+    for (std::size_t i = 0; i < n; ++i) out.push_back(i);
+    return out;
+  }
+  for (std::size_t i = 0; i < most; ++i)
+    out.push_back(static_cast<std::size_t>(share(n - 1, i, most - 1)));
+  return out;
+}
+
+void warn_of_absent(const TableSource& source, Json* warnings) {
+  std::size_t files = 0;
+  std::string some;
+  for (const auto& f : source.files) {
+    const auto at = std::ranges::find(f.fields, kAbsent);
+    if (at == f.fields.end()) continue;
+    if (++files == 1)
+      some = fmt::format("{} lacks \"{}\"", shown_name(f),
+                         source.columns[static_cast<std::size_t>(at - f.fields.begin())].name);
+  }
+  if (files > 0)
+    warn(warnings, "columns_differ", files,
+         fmt::format("{} of {} files lack columns that others have ({}); the values are missing "
+                     "there",
+                     files, source.files.size(), some));
+}
+
+Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options) {
+  TextShape shape;
+  shape.comment = letter(layout, "comment", '\0');
+  const char decimal = letter(layout, "decimal", '.');
+  Header first;
+  std::string first_label;
+  HeaderUnion all;
+  std::vector<std::pair<std::size_t, Header>> others;  // whose header is not the first one's
+  for (const auto i : spread_over(source->files.size(), options.most_files)) {
+    SourceFile& file = source->files[i];
+    const std::string label = shown_name(file);
+    // Enough of the head for the header and some rows, however wide the table is.
+    Sample sample;
+    std::size_t head = kHeadBytes;
+    std::size_t at = 0;
+    for (;;) {
+      POLYSOME_ASSIGN(sample, head_sample(file, head));
+      at = starts_with_bom(sample.text) ? 3 : 0;
+      at = skip_preamble(sample.text, at, shape.comment);
+      const auto line = sample.text.find('\n', at);
+      const bool enough =
+          line != std::string::npos && sample.text.find('\n', line + 1) != std::string::npos;
+      if (enough || sample.whole || head >= kMostHeadBytes) break;
+      head *= 8;
+    }
+    if (sample.text.substr(0, kHeadBytes).find('\0') != std::string::npos)
+      return fail(Code::kUserData, fmt::format("{} is not text: it holds NUL bytes", label),
+                  "give its format, or convert it to delimited text in UTF-8");
+    const bool fresh =
+        i == 0 && !layout.contains("delimiter");  // the first file tells the delimiter
+    if (i == 0) shape.delimiter = letter(layout, "delimiter", ',');
+    if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
+        sample.text[at] == '#') {
+      at = told_preamble(sample, at, source->format, fresh, &shape);
+    } else {
+      at = skip_preamble(sample.text, at, shape.comment);
+      if (fresh)
+        shape.delimiter =
+            sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
+    }
+    POLYSOME_ASSIGN(Header header,
+                    read_header(sample.text, at, shape, layout, label, sample.whole));
+    if (i == 0) {
+      first = header;
+      first_label = label;
+      all.add(header.names);
+      file.data_offset = header.data_offset;
+    } else {
+      POLYSOME_TRY(check_header(all, first, header, first_label, label));
+      all.add(header.names);
+      file.data_offset = header.data_offset;
+      if (header.names != first.names) others.emplace_back(i, std::move(header));
+    }
+  }
+  if (all.names.size() > first.names.size() || !others.empty()) {
+    std::vector<char> other(source->files.size(), 0);
+    for (const auto& [i, header] : others) {
+      place_columns(all, header, first.fields, &source->files[i]);
+      other[i] = 1;
+    }
+    if (all.names.size() > first.names.size())
+      for (std::size_t i = 0; i < source->files.size(); ++i)
+        if (other[i] == 0) {
+          const auto offset = source->files[i].data_offset;
+          place_columns(all, first, first.fields, &source->files[i]);
+          source->files[i].data_offset = offset;
+        }
+    const std::size_t fields = first.fields;
+    first.names = all.names;
+    first.fields = fields;
+  }
+  POLYSOME_TRY(check_declared(layout, first.names, source->id));
+
+  const Json null_values = layout.contains("null_values") ? layout["null_values"] : Json();
+  std::vector<MissingTexts> missing;
+  for (const auto& name : first.names) missing.emplace_back(null_values, name);
+  std::vector<TypeGuess> guesses(first.names.size());
+  bool all_seen = true;
+  for (const auto& n : first.names) source->columns.push_back({n, "", ""});
+  POLYSOME_TRY(guess_types(source, shape, decimal, first.fields, options, missing, &guesses,
+                           &all_seen, &first.warnings));
+  for (std::size_t c = 0; c < first.names.size(); ++c) {
+    SourceColumn& column = source->columns[c];
+    column.type = name(guesses[c].type(all_seen));
+    column.from = "guessed";
+    if (layout.contains("types") && layout["types"].contains(column.name)) {
+      column.type = layout["types"][column.name].get<std::string>();
+      column.from = "declared";
+    }
+  }
+  warn_of_absent(*source, &first.warnings);
+  source->dialect = {{"delimiter", std::string(1, shape.delimiter)},
+                     {"quote", "\""},
+                     {"comment", shape.comment == '\0' ? "" : std::string(1, shape.comment)},
+                     {"header", first.present},
+                     {"decimal", std::string(1, decimal)},
+                     {"fields", first.fields}};
+  if (!null_values.is_null()) source->dialect["null_values"] = null_values;
+  // What text cannot tell, matrix operations want to know.
+  for (const char* key : {"kind", "orientation", "label_columns", "scale", "zero_is_missing"})
+    if (layout.contains(key)) source->dialect[key] = layout[key];
+  if (!first.warnings.empty()) source->dialect["warnings"] = first.warnings;
+  return {};
+}
+
+Status inspect_ndjson(TableSource* source, const Json& layout, const InspectOptions& options) {
+  std::vector<std::string> names;
+  std::map<std::string, TypeGuess> guesses;
+  std::map<std::string, bool> only_text;  // strings and nested values stay text
+  const auto telling = telling_files(*source, options);
+  bool all_seen = telling.size() == source->files.size();
+  for (const auto index : telling) {
+    SourceFile& file = source->files[index];
+    POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
+    all_seen = all_seen && sample.whole;
+    file.data_offset = starts_with_bom(sample.text) ? 3 : 0;
+    RowScanner rows(sample.text, file.data_offset, {'\n', '\0', '\0'});
+    for (;;) {
+      const std::size_t at = rows.next_row();
+      if (at >= sample.text.size()) break;
+      rows.read_row();
+      if (!sample.whole && rows.next_row() >= sample.text.size()) break;
+      const Field& line = rows.fields().front();
+      const auto object = parse_json({line.begin, static_cast<std::size_t>(line.end - line.begin)},
+                                     {64, 1'000'000, SIZE_MAX});
+      if (!object || !object->is_object())
+        return fail(Code::kUserData,
+                    fmt::format("{}, line {}: {}", file_label(file.path),
+                                with_thousands(line_number(sample.text, at)),
+                                object ? "not a JSON object" : object.error().message),
+                    "NDJSON has one object a line; a file that is one array has the format json");
+      for (const auto& [key, value] : object->items()) {
+        const auto [guess, fresh] = guesses.try_emplace(key);
+        if (fresh) names.push_back(key);
+        if (value.is_null()) continue;
+        const bool text = value.is_string() || value.is_structured();
+        only_text[key] = only_text[key] || text;
+        if (!text) guess->second.see(dump(value), '.', {});
+      }
+    }
+  }
+  if (names.empty())
+    return fail(Code::kUserData, fmt::format("dataset {} is empty", source->id),
+                "NDJSON needs at least one object");
+  POLYSOME_TRY(check_declared(layout, names, source->id));
+  for (const auto& key : names) {
+    SourceColumn column{
+        key, std::string(name(only_text[key] ? ValueType::kString : guesses[key].type(all_seen))),
+        "guessed"};
+    if (layout.contains("types") && layout["types"].contains(key)) {
+      column.type = layout["types"][key].get<std::string>();
+      column.from = "declared";
+    }
+    source->columns.push_back(std::move(column));
+  }
+  source->dialect = {{"fields", 1}};
+  if (layout.contains("null_values")) source->dialect["null_values"] = layout["null_values"];
+  return {};
+}
+
+}  // namespace polysome

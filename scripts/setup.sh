@@ -29,11 +29,12 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config python3 python3-venv
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev nlohmann-json3-dev libspdlog-dev
-  libfmt-dev libcli11-dev libtomlplusplus-dev libsqlite3-dev libxxhash-dev libzstd-dev zlib1g-dev libhwy-dev
-  libgtest-dev libgmock-dev
+  libfmt-dev libcli11-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libhwy-dev libgtest-dev libgmock-dev
 )
 if [ "$tests" = 1 ]; then
-  packages+=(clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev librapidcheck-dev git procps)
+  packages+=(clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev librapidcheck-dev git procps
+    postgresql)
 fi
 
 duckdb=${DUCKDB_ROOT:-$root/.deps/duckdb}

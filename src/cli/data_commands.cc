@@ -147,7 +147,8 @@ void add_data_commands(CLI::App& app, Context& context) {
     auto flags = std::make_shared<CommonFlags>();
     command->add_option("dataset", o->dataset, "the name")->required();
     command
-        ->add_option("source", o->source, "path, folder or glob below a data folder of the service")
+        ->add_option("source", o->source, "path, folder or glob below a data folder of the service, or a database's table:\n"
+                     "sqlite:///shop.db?table=t, postgresql://NAME?table=t")
         ->required();
     command
         ->add_option("--format", o->format,

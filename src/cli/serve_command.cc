@@ -31,6 +31,7 @@ constexpr Flag kFlags[] = {
     {"n-workers", "N", "workers of the cluster, 1-32 (4)"},
     {"threads-per-worker", "N", "threads of each, 1-64 (2)"},
     {"memory-limit", "SIZE", "memory of each (2GB)"},
+    {"connections", "FILE", "databases by name, lines of name = postgresql://… (mode 0600)"},
     {"max-attempts", "N", "attempts of a task, the first counts (3)"},
     {"retry-delay", "TIME", "before the second attempt, then doubling (5s)"},
     {"partition-size", "SIZE", "how large the pieces of a dataset are (100MB)"},
@@ -76,6 +77,7 @@ Result<ServeConfig> config_of(const Settings& s) {
   c.trust_proxies = s.list("trust_proxy");
   c.allow_groups = s.list("allow_group");
   POLYSOME_ASSIGN(c.allow_all_local, s.boolean("allow_all_local"));
+  c.connections = s.text("connections");
   c.log_format = s.text("log_format");
   if (c.log_format != "text" && c.log_format != "json")
     return fail(

@@ -41,6 +41,7 @@ constexpr std::array kKnown{
     Known{"threads_per_worker", "2", false, "DASK_THREADS_PER_WORKER"},
     Known{"memory_limit", "2GB", false, "DASK_MEMORY_LIMIT"},
     Known{"autostart", "false"},
+    Known{"connections", ""},
     Known{"max_attempts", "3"},
     Known{"retry_delay", "5s"},
     Known{"partition_size", "100MB"},

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/nearest.h"
+#include "model/database_url.h"
 
 namespace polysome {
 namespace fs = std::filesystem;
@@ -178,6 +179,23 @@ Result<std::string> DatasetCatalog::resolve_path(const std::string& path,
                   .at(pointer));
 }
 
+Result<std::string> DatasetCatalog::resolve_source(const std::string& source,
+                                                   const std::string& pointer) const {
+  if (!is_url(source)) return resolve_path(source, pointer);
+  auto url = parse_database_url(source);
+  if (!url) return fail(std::move(url.error()).at(pointer));
+  if (url->kind == DatabaseUrl::Kind::kSqlite) {
+    auto path = resolve_path(url->path, pointer);
+    // sqlite:///srv/x.db, with a slash too few, is what most people write.
+    std::error_code ec;
+    if (!path && !url->path.starts_with('/') && fs::exists("/" + url->path, ec))
+      path = resolve_path("/" + url->path, pointer);
+    if (!path) return fail(path.error());
+    url->path = std::move(*path);
+  }
+  return url->text();
+}
+
 Result<DatasetRef> DatasetCatalog::at_top(const std::string& id, const std::string& pointer) const {
   std::vector<Entry> found;
   for (auto& e : scan())
@@ -212,6 +230,12 @@ Result<DatasetRef> DatasetCatalog::resolve(const std::string& id,
     DatasetRef ref;
     ref.id = id;
     ref.source = id;
+    return ref;
+  }
+  if (is_url(id)) {
+    DatasetRef ref;
+    POLYSOME_ASSIGN(ref.source, resolve_source(id, pointer));
+    ref.id = ref.source;
     return ref;
   }
   const bool path_like = id.find('/') != std::string::npos || has_glob(id);

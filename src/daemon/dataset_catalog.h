@@ -30,6 +30,10 @@ class DatasetCatalog {
   // after resolving links.
   Result<std::string> resolve_path(const std::string& path, const std::string& pointer) const;
 
+  // The same, or a database's address: checked and without doubt; a SQLite file is looked for as a
+  // path is.
+  Result<std::string> resolve_source(const std::string& source, const std::string& pointer) const;
+
   struct Entry {
     std::string id;
     std::string source;

@@ -11,8 +11,6 @@
 namespace polysome {
 namespace {
 
-bool is_database(const std::string& source) { return source.find("://") != std::string::npos; }
-
 Status good_name(const std::string& id) {
   if (id.empty() || id.size() > 255 || id.find('/') != std::string::npos || id.starts_with("job:"))
     return fail(Error(Code::kInvalid, fmt::format("\"{}\" can't be a dataset's name", id),
@@ -69,12 +67,7 @@ void Engine::data_load(const Json& body, const std::string& caller, api::Reply<J
         fail(Error(Code::kInvalid, "source is missing: a path, folder or glob below a data folder")
                  .at("/source")));
   if (auto ok = good_name(*id); !ok) return reply(fail(ok.error()));
-  if (is_database(*source))
-    return reply(fail(Error(Code::kInvalid,
-                            fmt::format("{}: this version reads files, not databases", *source),
-                            "export the table as Parquet or CSV below a data folder and load that")
-                          .at("/source")));
-  auto path = datasets_.resolve_path(*source, "/source");
+  auto path = datasets_.resolve_source(*source, "/source");
   if (!path) return reply(fail(path.error()));
   StoredDataset dataset;
   dataset.id = *id;
@@ -177,7 +170,7 @@ Result<Engine::PartitionRequest> Engine::read_partition_request(const Json& body
     }
   } else {
     out.ref.id = *path;
-    POLYSOME_ASSIGN(out.ref.source, datasets_.resolve_path(*path, "/path"));
+    POLYSOME_ASSIGN(out.ref.source, datasets_.resolve_source(*path, "/path"));
   }
   if (!format->empty()) out.ref.format = *format;
   out.ref.layout.update(*layout);

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "executor/local_executor.h"
+#include "model/connections.h"
 #include "store/sqlite_store.h"
 
 namespace polysome {
@@ -27,7 +28,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   // Half-made answers of an earlier service.
   (void)remove_all(tmp);
   (void)remove_all(c.scratch);
-  for (const auto& dir : {c.state_dir, c.work_dir, c.scratch, tmp, c.state_dir + "/workers"})
+  const std::string kept = c.state_dir + "/datasets";
+  for (const auto& dir : {c.state_dir, c.work_dir, c.scratch, tmp, c.state_dir + "/workers", kept})
     POLYSOME_TRY(make_folders(dir));
   for (const auto& dir : c.output_dirs) POLYSOME_TRY(make_folders(dir));
 
@@ -46,10 +48,16 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   if (options.any_path) add("--read", "/");
   for (const auto& dir : options.data_dirs) add("--read", dir);
   add("--read", c.work_dir);
+  add("--read", kept);
   std::vector<std::string> reader_arguments = arguments;
   add("--write", c.work_dir);
   for (const auto& dir : c.output_dirs) add("--write", dir);
   for (const auto& dir : options.writable) add("--write", dir);
+  if (!c.connections.empty()) {
+    POLYSOME_TRY(Connections::read(c.connections));  // told at start, not by the first job
+    add("--connections", c.connections);
+    reader_arguments.insert(reader_arguments.end(), {"--connections", c.connections});
+  }
   add("--scratch", c.scratch);
   reader_arguments.insert(reader_arguments.end(), {"--write", tmp, "--scratch", c.scratch});
 

@@ -49,6 +49,7 @@ Result<Host::Options> options_of(const ServeConfig& given) {
   c.scratch =
       c.scratch.empty() ? c.state_dir + "/scratch" : absolute_path(c.scratch) + "/polysome-scratch";
   for (auto& dir : c.output_dirs) dir = absolute_path(dir);
+  if (!c.connections.empty()) c.connections = absolute_path(c.connections);
   if (c.output_dirs.empty()) c.output_dirs = {c.state_dir + "/results"};
   if (c.data_dirs.empty()) c.data_dirs = {fs::is_directory("data") ? "data" : "."};
   for (const auto& dir : c.data_dirs) {

@@ -50,12 +50,13 @@ bool same_kind(const SourceFile& a, const SourceFile& b) {
 // Neighbouring files that are small, put together.
 class Fused {
  public:
-  Fused(const TableSource& source, std::uint64_t size, std::uint64_t most, PartitionTable* table)
-      : source_(source), size_(size), most_(most), table_(table) {}
+  Fused(const TableSource& source, std::uint64_t size, std::uint64_t most, std::uint64_t opening,
+        PartitionTable* table)
+      : source_(source), size_(size), most_(most), opening_(opening), table_(table) {}
 
   void add(std::vector<Partition> whole_file) {
     const SourceFile& file = source_.files[whole_file.front().file];
-    std::uint64_t weight = kOpening;
+    std::uint64_t weight = opening_;
     for (const auto& p : whole_file) weight += p.bytes;
     const bool other_kind = !open_.empty() && !same_kind(source_.files[open_.back().file], file);
     const bool full = weight_ + weight > most_ || weight_ >= size_ ||
@@ -77,6 +78,7 @@ class Fused {
   const TableSource& source_;
   std::uint64_t size_;
   std::uint64_t most_;
+  std::uint64_t opening_;  // weight of each file beside its bytes
   PartitionTable* table_;
   std::vector<Partition> open_;
   std::uint64_t weight_ = 0;
@@ -141,13 +143,14 @@ Result<PartitionTable> make_partitions(const TableSource& source, const CutRules
     return out;
   }
   std::uint64_t total = 0;
-  for (const auto& f : source.files) total += bytes_of(f);
+  const std::uint64_t opening = rules.size_given ? 0 : kOpening;
+  for (const auto& f : source.files) total += bytes_of(f) + (source.files.size() > 1 ? opening : 0);
   const std::uint64_t size = target_size(total, rules);
   // With a given size no partition of several files is larger than it.
   const std::uint64_t most =
       std::max(size, rules.size_given ? rules.partition_size : size + size / 4);
   out.partition_size = rules.size_given ? std::max(size, rules.partition_size) : size;
-  Fused fused(source, size, most, &out);
+  Fused fused(source, size, most, opening, &out);
   for (std::uint32_t f = 0; f < source.files.size(); ++f) {
     POLYSOME_ASSIGN(auto ranges, cut(only(source, f), size));
     for (auto& r : ranges) r.file = f;

@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "data/file_look.h"
 #include "data/text_source.h"
+#include "model/database_url.h"
 
 namespace polysome {
 namespace {
@@ -112,29 +113,7 @@ Result<std::vector<Found>> expand(const std::string& source) {
   return out;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 // Hive writes %3A for what a folder's name cannot hold.
-std::string percent_decoded(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-    if (low < 0) {
-      out.push_back(text[i]);
-      continue;
-    }
-    out.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return out;
-}
-
 struct FolderValues {
   std::vector<std::string> keys;
   std::vector<std::optional<std::string>> values;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/nearest.h"
+#include "data/database_source.h"
 #include "data/file_look.h"
 #include "data/parquet_source.h"
 #include "data/source_files.h"
@@ -229,7 +230,7 @@ bool is_numeric(const SourceColumn& column) {
 }
 
 bool TableSource::splittable() const {
-  if (format == "json") return false;
+  if (format == "json" || is_database(format)) return false;
   return std::ranges::all_of(files, [](const SourceFile& f) { return f.compression.empty(); });
 }
 
@@ -317,6 +318,15 @@ Result<TableSource> TableSource::from_json(const Json& j) {
 Result<TableSource> inspect(Session& session, const DatasetRef& ref,
                             const std::vector<std::string>& read_roots,
                             const std::string& on_bad_value, const InspectOptions& options) {
+  if (ref.files.empty() && is_url(ref.source)) {
+    static const Connections kNone;
+    POLYSOME_ASSIGN(TableSource table,
+                    inspect_database(ref, read_roots,
+                                     options.connections != nullptr ? *options.connections : kNone));
+    table.on_bad_value = on_bad_value;
+    if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&table, ref.layout["columns"]));
+    return table;
+  }
   POLYSOME_ASSIGN(FoundFiles found, find_files(ref, read_roots));
   TableSource source;
   source.id = ref.id;

@@ -16,6 +16,8 @@
 
 namespace polysome {
 
+class Connections;
+
 struct SourceFile {
   std::string path;  // absolute, links resolved, below a data folder
   std::uint64_t bytes = 0;
@@ -61,7 +63,7 @@ struct TableSource {
   std::string on_bad_value = "fail";
   std::vector<std::string> folder_keys;  // key=value folders: columns of these names
 
-  bool splittable() const;  // false: compressed text or a JSON array; needs unpack first
+  bool splittable() const;  // false: compressed text, JSON array, database; needs unpack first
   std::uint64_t total_bytes() const;
   std::string fingerprint() const;  // of all its files; changes with any of them
   Json to_json() const;
@@ -72,6 +74,7 @@ struct TableSource {
 // looks at some and takes the others to be alike.
 struct InspectOptions {
   std::size_t most_files = SIZE_MAX;
+  const Connections* connections = nullptr;  // to databases
 };
 // Finds the files (path, folder of one kind, key=value folders, glob; hidden and empty-named ones
 // are skipped, order by name), tells format, dialect and types from samples at several places.
@@ -119,6 +122,7 @@ struct ScanOptions {
   bool start_inside_quotes = false;
   std::function<void(std::uint64_t)> progress;  // bytes
   const std::atomic<bool>* cancelled = nullptr;
+  const Connections* connections = nullptr;  // to databases
 };
 Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::string& view,
                                               const TableSource& source,
@@ -137,6 +141,9 @@ Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& so
                                          std::uint32_t file, std::uint64_t partition_size,
                                          const std::string& output_prefix,
                                          const ScanOptions& options);
+// Parts are known by names that say which file they are of and with which line they begin.
+std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file,
+                      std::uint64_t line);
 // The source that reads the parts (same columns and dialect, no header).
 TableSource unpacked_source(const TableSource& source, const std::vector<UnpackedPart>& parts);
 

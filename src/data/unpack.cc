@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "data/database_source.h"
 #include "data/decompress.h"
 #include "data/file_look.h"
 #include "data/file_map.h"
@@ -27,13 +28,6 @@ constexpr std::uint64_t kFreeBytes = 100'000'000;
 struct CloseFile {
   void operator()(std::FILE* f) const { std::fclose(f); }
 };
-
-// Parts go through manifests, which keep names only: so the name says which file a part is of and
-// with which line it begins, "<prefix><n>.f<file>.l<line>".
-std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file,
-                      std::uint64_t line) {
-  return fmt::format("{}{}.f{}.l{}", prefix, n, file, line);
-}
 
 struct PartOrigin {
   std::uint32_t file = 0;
@@ -221,11 +215,20 @@ Result<std::vector<UnpackedPart>> unpack_text(const TableSource& source, const S
 
 }  // namespace
 
+// Parts go through manifests, which keep names only: so the name says which file a part is of and
+// with which line it begins, "<prefix><n>.f<file>.l<line>".
+std::string part_name(const std::string& prefix, std::size_t n, std::uint32_t file,
+                      std::uint64_t line) {
+  return fmt::format("{}{}.f{}.l{}", prefix, n, file, line);
+}
+
 Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source,
                                          std::uint32_t file_index, std::uint64_t partition_size,
                                          const std::string& output_prefix,
                                          const ScanOptions& options) {
   if (file_index >= source.files.size()) return fail(Code::kInternal, "no such file to unpack");
+  if (is_database(source.format))
+    return ingest_table(source, partition_size, output_prefix, options);
   const SourceFile& file = source.files[file_index];
   POLYSOME_TRY(check_unchanged(file));
   if (source.format != "json")
@@ -249,7 +252,7 @@ Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& so
 }
 
 TableSource unpacked_source(const TableSource& source, const std::vector<UnpackedPart>& parts) {
-  TableSource out = source;
+  TableSource out = is_database(source.format) ? ingested_source(source) : source;
   out.files.clear();
   if (source.format == "json") out.format = "parquet";
   out.dialect["header"] = false;

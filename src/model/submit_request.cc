@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/nearest.h"
+#include "model/database_url.h"
 
 namespace polysome {
 namespace {
@@ -53,6 +54,16 @@ Result<Json> parse_output(const Json& output, const std::string& pointer) {
   if (const auto path = r.text("path")) {
     if (path->empty()) r.refuse("path", Code::kInvalid, "path is empty");
     out["path"] = *path;
+  }
+  if (const auto database = r.text("database")) {
+    if (const auto url = parse_database_url(*database); url)
+      out["database"] = url->text();
+    else
+      r.refuse("database", url.error().code, url.error().message, url.error().hint);
+    for (const char* other : {"path", "format", "compression", "files"})
+      if (r.has(other))
+        r.refuse(other, Code::kInvalid,
+                 fmt::format("{} is of a file; the output is a database's table", other));
   }
   choice("format", {"csv", "tsv", "parquet", "ndjson", "json"});
   choice("compression", {"none", "gzip", "zstd"});

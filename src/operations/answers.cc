@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/files.h"
 #include "base/nearest.h"
+#include "data/database_source.h"
 #include "data/partitioner.h"
 #include "model/plan.h"
 #include "operations/cells.h"
@@ -170,6 +171,7 @@ Result<Inspected> inspect_request(const Json& request, const TaskContext& contex
   POLYSOME_ASSIGN(out.session, open_session(context, std::move(folders)));
   InspectOptions options;
   options.most_files = kMostHeaders;
+  options.connections = context.connections;
   POLYSOME_ASSIGN(out.source, inspect(*out.session, ref, roots,
                                       request.value("on_bad_value", std::string("fail")), options));
   return out;
@@ -250,6 +252,7 @@ Json partition_json(const TableSource& source, const PartitionTable& table, std:
 // How the partitions came about, in a word.
 const char* strategy_of(const TableSource& source, const PartitionTable& table) {
   // What it is cut into is known only when it is unpacked; until then a partition is a file.
+  if (is_database(source.format)) return "ingest_first";
   if (!source.splittable()) return "unpack_first";
   if (table.size() < source.files.size()) return "files_together";
   return source.format == "parquet" ? "row_groups" : "byte_ranges";

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/files.h"
+#include "data/database_source.h"
 #include "data/file_map.h"
 #include "data/row_scanner.h"
 #include "data/text_source.h"
@@ -121,7 +122,7 @@ Result<RowCount> estimate(Session& session, const TableSource& source, const Tas
 std::vector<std::string> dataset_folders(const DatasetRef& ref) {
   std::vector<std::string> out;
   std::error_code ec;
-  if (!ref.source.empty()) {
+  if (!ref.source.empty() && !is_url(ref.source)) {
     const auto pattern = ref.source.find_first_of("*?[");
     // Of a glob the part before its first pattern.
     const fs::path fixed(ref.source.substr(0, pattern));
@@ -145,6 +146,10 @@ Result<RowCount> count_rows(Session& session, const TableSource& source,
     known_bytes += f.rows ? f.bytes : 0;
   }
   if (all_known) return RowCount{known, true};
+  if (is_database(source.format)) {
+    const auto n = source.dialect.find("estimated_rows");
+    return n == source.dialect.end() ? RowCount{} : RowCount{n->get<std::uint64_t>(), false};
+  }
   if (source.format == "parquet") {
     // Only some footers were looked at.
     const double density =

@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
 
 #include "base/files.h"
+#include "model/database_url.h"
 
 namespace polysome {
 namespace fs = std::filesystem;
@@ -98,7 +100,8 @@ Json Delivery::to_json() const {
           {"format", format.format},
           {"compression", format.compression},
           {"parts", parts},
-          {"replace", replace}};
+          {"replace", replace},
+          {"database", database}};
 }
 
 std::optional<Delivery> Delivery::from_json(const Json& j) {
@@ -109,11 +112,27 @@ std::optional<Delivery> Delivery::from_json(const Json& j) {
   d.format.compression = j.value("compression", std::string("none"));
   d.parts = j.value("parts", false);
   d.replace = j.value("replace", false);
+  d.database = j.value("database", std::string());
   return d;
 }
 
 Result<std::optional<Delivery>> delivery_of(const JobDescription& job, const FileFormat& fallback) {
   const Json& output = job.spec.output;
+  if (output.is_object() && output.contains("database")) {
+    Delivery d;
+    POLYSOME_ASSIGN(DatabaseUrl url, parse_database_url(output["database"].get<std::string>()));
+    if (url.kind == DatabaseUrl::Kind::kSqlite) {
+      // One slash too few is what most people write.
+      const bool meant = std::ranges::any_of(job.output_roots, [&](const std::string& root) {
+        return !url.path.starts_with('/') && lies_below("/" + url.path, root);
+      });
+      POLYSOME_ASSIGN(url.path, resolve_output(job, meant ? "/" + url.path : url.path));
+    }
+    d.database = url.text();
+    d.format.format = "parquet";  // no text is made on the way
+    d.replace = output.value("if_exists", std::string("error")) == "replace";
+    return d;
+  }
   if (!output.is_object() || !output.contains("path")) return std::optional<Delivery>{};
   const auto asked = output["path"].get<std::string>();
   Delivery d;

@@ -18,6 +18,7 @@ struct Delivery {
   FileFormat format;
   bool parts = false;  // a folder of files
   bool replace = false;
+  std::string database;  // an address in place of a path; then the format says nothing
 
   Json to_json() const;
   static std::optional<Delivery> from_json(const Json& j);  // null: nothing to deliver

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "model/database_url.h"
+#include "operations/database_delivery.h"
 #include "operations/operation.h"
 
 namespace polysome {
@@ -83,6 +85,13 @@ Result<Json> deliver_table(TaskEnv& env, const TableResult& r,
                            const std::vector<ResultColumn>& columns) {
   Json listed = Json::array();
   if (!r.delivery) return listed;
+  if (!r.delivery->database.empty()) {
+    POLYSOME_TRY(deliver_to_database(env, *r.delivery, columns,
+                                     "SELECT * FROM " + read_parquet_sql(r.files)));
+    POLYSOME_ASSIGN(const DatabaseUrl url, parse_database_url(r.delivery->database));
+    listed.push_back({{"database", url.text()}, {"table", url.table}, {"rows", rows_of(r.files)}});
+    return listed;
+  }
   std::string path = r.delivery->path;
   if (path.empty()) {
     const std::string role = "result" + r.delivery->format.extension();

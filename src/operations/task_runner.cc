@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "model/plan.h"
 #include "operations/answers.h"
+#include "operations/database_delivery.h"
 #include "operations/dataset_facts.h"
 #include "operations/operation.h"
 #include "operations/task_reuse.h"
@@ -54,6 +55,7 @@ Status unpack_body(TaskEnv& env) {
   ScanOptions options;
   options.progress = env.context.progress;
   options.cancelled = env.context.cancelled;
+  options.connections = env.context.connections;
   const std::string prefix = env.path_of("part");
   POLYSOME_ASSIGN(const auto parts, unpack(env.session(), source, task.file,
                                            env.job.spec.partition_size, prefix, options));
@@ -173,11 +175,13 @@ class InterruptScope {
 };
 
 Result<TaskOutput> plan_task(const TaskSpec& spec, const JobDescription& job, const Json& body,
-                             Session* session) {
+                             Session* session, const TaskContext& context) {
   const Operation* operation = find_operation(job.spec.operation);
   if (operation == nullptr)
     return fail(Code::kInvalid, fmt::format("there is no operation \"{}\"", job.spec.operation));
-  POLYSOME_ASSIGN(PlannerOutput planned, run_planner(spec, job, body, session, operation->plan));
+  if (body.is_null()) POLYSOME_TRY(check_database_output(job, context.connections));
+  POLYSOME_ASSIGN(PlannerOutput planned, run_planner(spec, job, body, session, operation->plan,
+                                                     context.connections));
   TaskOutput out;
   out.files = std::move(planned.files);
   out.result.attempt = spec.attempt;
@@ -206,7 +210,7 @@ Result<TaskOutput> TaskRunner::State::execute(const TaskSpec& spec, TaskContext&
     POLYSOME_ASSIGN(open, open_session(spec, context));
   }
   const InterruptScope interrupt(context, open);
-  if (run == kPlanRun) return plan_task(spec, description, body, open);
+  if (run == kPlanRun) return plan_task(spec, description, body, open, context);
 
   const StageBody* stage_body = find_body(run);
   if (stage_body == nullptr && run != kUnpackRun)

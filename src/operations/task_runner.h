@@ -16,6 +16,8 @@
 
 namespace polysome {
 
+class Connections;
+
 struct TaskContext {
   std::atomic<bool>* cancelled = nullptr;       // set by the control thread
   std::function<void(std::uint64_t)> progress;  // input bytes done so far; cheap, call often
@@ -24,6 +26,7 @@ struct TaskContext {
   std::function<void(std::function<void()>)> set_interrupt;
   std::string scratch;                  // folder for spills, exists
   std::vector<std::string> read_roots;  // data folders; empty: whatever the process may read
+  const Connections* connections = nullptr;  // to databases, by name
   std::uint64_t memory = 0;             // grant in bytes; DuckDB gets 70 % of it
   std::uint64_t needed_memory = 0;      // set by a task that knows what it would take
 };

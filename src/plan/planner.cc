@@ -29,11 +29,14 @@ std::uint32_t unpack_tasks(const PlanDocument& plan) {
 }
 
 // The inspected datasets, not cut yet.
-Result<PlanDocument> inspect_all(const JobDescription& job, Session* session) {
+Result<PlanDocument> inspect_all(const JobDescription& job, Session* session,
+                                 const Connections* connections) {
+  InspectOptions options;
+  options.connections = connections;
   PlanDocument plan;
   for (const auto& ref : job.spec.datasets) {
     InputTable table;
-    POLYSOME_ASSIGN(table.source, inspect(*session, ref, job.read_roots, job.spec.on_bad_value));
+    POLYSOME_ASSIGN(table.source, inspect(*session, ref, job.read_roots, job.spec.on_bad_value, options));
     if (const auto it = table.source.dialect.find("warnings"); it != table.source.dialect.end())
       for (const auto& w : *it) plan.warnings.push_back(w);
     plan.inputs.push_back(std::move(table));
@@ -132,12 +135,13 @@ Result<UnpackTask> unpack_task(const PlanDocument& plan, std::uint32_t index) {
 }
 
 Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& job, const Json& body,
-                                  Session* session, const PlanOperation& operation) {
+                                  Session* session, const PlanOperation& operation,
+                                  const Connections* connections) {
   POLYSOME_TRY(make_folders(stage_folder(spec)));
   PlannerOutput out;
   PlanDocument plan;
   if (body.is_null()) {
-    POLYSOME_ASSIGN(plan, inspect_all(job, session));
+    POLYSOME_ASSIGN(plan, inspect_all(job, session, connections));
   } else {
     POLYSOME_ASSIGN(plan, read_plan_document(spec.job_folder, body.at("plan").get<std::string>()));
     POLYSOME_TRY(replace_unpacked(spec, &plan));

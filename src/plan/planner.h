@@ -43,7 +43,8 @@ struct PlannerOutput {
 // `body` is null for the job's first planner. Errors: those of inspection (kUserData, kIo …) and of
 // the operation.
 Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& job, const Json& body,
-                                  Session* session, const PlanOperation& operation);
+                                  Session* session, const PlanOperation& operation,
+                                  const Connections* connections = nullptr);
 
 // The file that task `index` of the unpack stage has to unpack.
 struct UnpackTask {

@@ -45,6 +45,7 @@ std::optional<bool> set_value(const std::string& flag, const std::string& value,
   if (flag == "--worker") return options->worker = value, !value.empty();
   if (flag == "--lock") return options->lock_file = value, !value.empty();
   if (flag == "--control-group") return options->control_group = value, !value.empty();
+  if (flag == "--connections") return options->connections = value, !value.empty();
   if (flag == "--scratch") return options->scratch = value, !value.empty();
   if (flag == "--read") return options->read.push_back(value), !value.empty();
   if (flag == "--write") return options->write.push_back(value), !value.empty();
@@ -96,6 +97,7 @@ std::vector<std::string> worker_arguments(const WorkerOptions& options) {
   add("--control-group", options.control_group);
   for (const auto& dir : options.read) add("--read", dir);
   for (const auto& dir : options.write) add("--write", dir);
+  add("--connections", options.connections);
   add("--scratch", options.scratch);
   return out;
 }

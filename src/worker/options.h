@@ -23,6 +23,7 @@ struct WorkerOptions {
   std::string control_group;       // supervisor: folder to make its slots' groups in
   std::vector<std::string> read;   // folders that slots may read; none: everything
   std::vector<std::string> write;  // folders that slots may write
+  std::string connections;         // file of databases' credentials, read before the sandbox
   std::string scratch;             // folder for spills; a slot's own is a subfolder
 };
 

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "data/manifest.h"
+#include "model/connections.h"
 #include "model/job.h"
 #include "model/plan.h"
 #include "worker/sandbox.h"
@@ -65,7 +66,14 @@ class Slot {
             [this] {
               work_.rest();
               ::malloc_trim(0);
-            }) {}
+            }) {
+    if (options.connections.empty()) return;
+    auto known = Connections::read(options.connections);
+    if (known)
+      connections_ = std::move(*known);
+    else
+      log::error("databases cannot be named: {}", known.error().message);
+  }
 
   // Until the supervisor shuts the slot down.
   void run() {
@@ -186,6 +194,7 @@ class Slot {
     context.set_interrupt = [this](std::function<void()> f) { link_.set_interrupt(std::move(f)); };
     context.scratch = options_.scratch;
     context.read_roots = options_.read;
+    context.connections = &connections_;
     context.memory = grant;
     return context;
   }
@@ -217,6 +226,7 @@ class Slot {
 
   const WorkerOptions& options_;
   SlotWork work_;
+  Connections connections_;
   TaskMeter meter_;
   TaskUse use_;               // of the last attempt
   std::uint64_t needed_ = 0;  // what it said to need

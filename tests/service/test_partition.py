@@ -37,9 +37,9 @@ def test_partitions_are_paged_and_cover_the_file(service):
 
 def test_exact_counts_are_a_job_and_are_kept_until_the_file_changes(service):
     path = service.data / "long.csv"
-    rows = 600_000
+    rows = 1_200_000
     write(path, "a,b,c\n" + "".join(f"{i},some text of a row,{i * 0.25}\n" for i in range(rows)))
-    ask = {"dataset_id": "long", "partition_size": "3MB"}
+    ask = {"dataset_id": "long", "partition_size": "5MB"}
     first = service.post("data/partition", ask)
     assert not first["n_rows_exact"] and abs(first["n_rows"] - rows) < 0.1 * rows
     service.start_cluster(2, 1)

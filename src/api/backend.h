@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/http_message.h"
 #include "api/scheduling_backend.h"
 #include "model/job.h"
 #include "model/operation.h"
@@ -28,7 +29,9 @@ struct ListQuery {
 struct ResultQuery {
   std::string table;  // empty: the job's main table
   std::vector<std::string> columns;
-  std::string format = "json";  // json, csv, tsv, ndjson, parquet, arrow
+  std::string where;              // a caged SQL expression over the table's columns
+  std::vector<std::string> sort;  // columns, "-" before one for descending
+  std::string format = "json";    // json, csv, tsv, ndjson, parquet, arrow
   std::optional<std::uint64_t> limit;
   std::string page_token;
 };
@@ -113,6 +116,14 @@ class Backend : public SchedulingBackend {
   // data
   virtual void data_load(const Json& body, const std::string& caller, Reply<Json> reply) = 0;
   virtual void data_partition(const Json& body, const std::string& caller, Reply<Json> reply) = 0;
+  // A dataset's content as it is sent: a place for it, then what is to become of it. Errors:
+  // kInvalid (name), kDiskFull (no room for `announced` bytes).
+  virtual std::uint64_t most_upload() const = 0;
+  virtual Result<std::shared_ptr<BodySink>> open_upload(const std::string& id,
+                                                        std::uint64_t announced) = 0;
+  virtual void data_upload(const std::string& id, const std::string& format, bool replace,
+                           std::shared_ptr<BodySink> content, const std::string& caller,
+                           Reply<Json> reply) = 0;
   virtual Json datasets() = 0;
   virtual void dataset(const std::string& id, Reply<Json> reply) = 0;
   virtual void forget_dataset(const std::string& id, Reply<Json> reply) = 0;

@@ -60,6 +60,7 @@ void Connection::drop() {
   socket_.close(ec);
   disarm();
   file_.reset();
+  request_.sink.reset();
   hub_->open.erase(self);
   if (const auto stream = std::exchange(stream_, nullptr)) stream->end(true);
   if (hub_->when_room) hub_->when_room();
@@ -159,6 +160,12 @@ bool Connection::take_head() {
     refuse(problem_answer(fits.error()));
     return false;
   }
+  auto sink = hub_->handler->open_sink(request_);
+  if (!sink) {
+    refuse(problem_answer(sink.error()));
+    return false;
+  }
+  request_.sink = std::move(*sink);
   const auto expect = request_.header("Expect");
   if (expect && same_name(*expect, "100-continue") && !parser_->done() && in_.empty())
     write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -175,6 +182,15 @@ bool Connection::take_body() {
       return false;
     }
     in_.erase(0, *used);
+    if (request_.sink && !request_.body.empty()) {
+      const auto taken = request_.sink->take(request_.body);
+      request_.body.clear();
+      if (!taken) {
+        refuse(problem_answer(taken.error()));
+        return false;
+      }
+      arm(Timer::kBody, hub_->config.body_timeout);  // a large body is late only when it stalls
+    }
   }
   if (parser_->done()) return true;
   if (in_.size() > kMostUnparsedBody) {

@@ -31,6 +31,7 @@ Connection::File::~File() {
 
 // Answers before the request was read to its end; what is left of it can't be told from a next one.
 void Connection::refuse(HttpResponse response) {
+  request_.sink.reset();
   disarm();
   state_ = State::kHandling;
   response.close = response.close || !parser_ || !parser_->done();

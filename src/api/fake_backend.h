@@ -219,6 +219,30 @@ class FakeBackend : public Backend {
   void data_partition(const Json& body, const std::string&, Reply<Json> reply) override {
     note("data_partition", body, reply);
   }
+  std::uint64_t most_upload() const override { return 5'000'000; }
+  struct Kept : BodySink {
+    std::string bytes;
+    Status take(std::string_view more) override {
+      bytes += more;
+      return {};
+    }
+  };
+  Result<std::shared_ptr<BodySink>> open_upload(const std::string& id, std::uint64_t) override {
+    if (id == "full") return fail(Code::kDiskFull, "no room");
+    return std::make_shared<Kept>();
+  }
+  void data_upload(const std::string& id, const std::string& format, bool replace,
+                   std::shared_ptr<BodySink> content, const std::string& caller,
+                   Reply<Json> reply) override {
+    const auto* kept = dynamic_cast<Kept*>(content.get());
+    note("data_upload",
+         {{"id", id},
+          {"format", format},
+          {"replace", replace},
+          {"bytes", kept != nullptr ? kept->bytes.size() : 0},
+          {"caller", caller}},
+         reply);
+  }
   Json datasets() override { return {{"datasets", Json::array()}}; }
   void dataset(const std::string& id, Reply<Json> reply) override { note("dataset", id, reply); }
   void forget_dataset(const std::string& id, Reply<Json> reply) override {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
 
 namespace polysome::api {
 
@@ -40,6 +41,15 @@ struct Caller {
   bool may_touch(std::string_view owner) const { return admin || user == owner; }
 };
 
+// Takes a body as it comes, in place of HttpRequest::body. What it holds is given up with it,
+// unless the handler keeps it.
+class BodySink {
+ public:
+  virtual ~BodySink() = default;
+  // An error refuses the request.
+  virtual Status take(std::string_view bytes) = 0;
+};
+
 struct HttpRequest {
   std::string method;
   std::string target;                 // as sent
@@ -48,6 +58,7 @@ struct HttpRequest {
   std::vector<Header> headers;                             // values trimmed
   std::uint64_t content_length = 0;                        // as announced; 0 when chunked or absent
   std::string body;
+  std::shared_ptr<BodySink> sink;  // has the body of routes that take it as it comes
   Endpoint peer, local;
   // Who owns the peer's end of the connection, asked once; nullopt when it can't be told.
   std::function<std::optional<uid_t>()> peer_uid;
@@ -113,6 +124,11 @@ class RequestHandler {
   virtual std::optional<std::size_t> body_limit(const HttpRequest& head) const {
     (void)head;
     return std::nullopt;
+  }
+  // Where the body of this request goes as it comes; null: it is collected. An error refuses it.
+  virtual Result<std::shared_ptr<BodySink>> open_sink(const HttpRequest& head) {
+    (void)head;
+    return std::shared_ptr<BodySink>();
   }
   virtual void handle(HttpRequest request, Responder responder) = 0;
 };

@@ -151,6 +151,8 @@ void result(Backend& backend, const Call& call, const Responder& to) {
   out.format = query.choice("format", kFormats).value_or("json");
   out.table = query.text("table").value_or("");
   out.columns = query.list("columns");
+  out.where = query.text("where").value_or("");
+  out.sort = query.list("sort");
   out.page_token = query.text("page_token").value_or("");
   const bool pages = out.format == "json";
   if (const auto limit = query.integer("limit", 1, pages ? kMostListed : INT64_MAX))
@@ -234,7 +236,7 @@ void add_job_routes(Router& router, Backend& backend) {
   at("POST", "{id}/cancel", "end a job's work", {}, cancel);
   at("GET", "{id}/tasks", "a job's tasks", {"limit", "page_token"}, tasks);
   at("GET", "{id}/result", "a completed job's table, in pages or whole",
-     {"table", "columns", "format", "limit", "page_token"}, result);
+     {"table", "columns", "where", "sort", "format", "limit", "page_token"}, result);
 }
 
 }  // namespace polysome::api

@@ -74,6 +74,9 @@ Json parameters_of(const Route& route) {
 }
 
 Json body_of(const Route& route) {
+  if (route.sink)
+    return {{"required", true},
+            {"content", {{"application/octet-stream", {{"schema", {{"type", "string"}}}}}}}};
   const std::string key = route.method + " " + route.pattern;
   const auto named = body_schema_name(key);
   if (!named) return nullptr;

@@ -219,6 +219,12 @@ Json query_schema(const std::string& name, const std::string& pattern) {
   if (name == "priority") return one_of({"LOW", "NORMAL", "HIGH", "CRITICAL", "1", "2", "3", "4"});
   if (name == "format" && ends("/result"))
     return one_of({"json", "csv", "tsv", "ndjson", "parquet", "arrow"});
+  if (name == "format" && ends("/content"))
+    return one_of({"csv", "tsv", "parquet", "ndjson", "json"});
+  if (name == "replace") return {{"type", "boolean"}};
+  if (name == "sort")
+    return {{"type", "string"},
+            {"description", "columns by comma; - before one sorts it descending"}};
   if (name == "columns" || name == "type")
     return {{"type", "string"}, {"description", "several are separated by commas"}};
   return text();
@@ -311,6 +317,9 @@ Json shared_schemas() {
                    {"source", text()},
                    {"format", one_of({"csv", "tsv", "parquet", "ndjson", "json"})},
                    {"columns", list_of(text())},
+                   {"rows", list_of(any)},
+                   {"null_values", {{"type", {"array", "object"}}}},
+                   {"materialize", {{"type", "boolean"}}},
                    {"replace", {{"type", "boolean"}}},
                    {"layout", layout}}}};
   out["Partition"] = {{"type", "object"},
@@ -319,6 +328,10 @@ Json shared_schemas() {
                         {"path", text()},
                         {"partition_size", size_schema("how large a piece is")},
                         {"n_workers", integer(1, kMaxWorkers)},
+                        {"exact", {{"type", "boolean"}}},
+                        {"limit", integer(1, kMostListed)},
+                        {"page_token", text()},
+                        {"null_values", {{"type", {"array", "object"}}}},
                         {"format", one_of({"csv", "tsv", "parquet", "ndjson", "json"})},
                         {"layout", layout}}}};
   out["Operation"] = object({{"name", text()}, {"text", text()}, {"parameters", list_of(any)}},

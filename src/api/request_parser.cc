@@ -16,6 +16,7 @@ namespace http = boost::beast::http;
 using boost::beast::string_view;
 
 constexpr std::size_t kMostHeaders = 100;
+constexpr std::uint64_t kMostReserved = 1U << 20;
 
 std::string_view plain(string_view s) { return {s.data(), s.size()}; }
 
@@ -111,7 +112,9 @@ class RequestParser::Beast final : public http::basic_parser<true> {
   void on_header_impl(boost::beast::error_code&) override { head_done = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>& length,
                          boost::beast::error_code&) override {
-    request->body.reserve(static_cast<std::size_t>(length.value_or(0)));
+    // Larger ones do not stay in memory.
+    request->body.reserve(
+        static_cast<std::size_t>(std::min<std::uint64_t>(length.value_or(0), kMostReserved)));
   }
   std::size_t on_body_impl(string_view bytes, boost::beast::error_code&) override {
     request->body.append(bytes.data(), bytes.size());

@@ -173,9 +173,11 @@ HttpResponse Router::preflight(const HttpRequest& head) const {
 
 std::optional<HttpResponse> Router::refusal(const HttpRequest& head) {
   if (const auto caller = access_.admit(head); !caller) return problem_answer(caller.error());
-  const auto media = check_media(head, static_cast<std::size_t>(head.content_length));
-  if (!media) return problem_answer(media.error());
   const auto match = find(head);
+  const bool any_kind = match && match->route != nullptr && match->route->sink;
+  const auto media =
+      any_kind ? Status{} : check_media(head, static_cast<std::size_t>(head.content_length));
+  if (!media) return problem_answer(media.error());
   if (!match) return problem_answer(no_such_path(head));
   if (match->route == nullptr) {
     const std::string methods = fmt::format("{}", fmt::join(match->allowed, ", "));
@@ -196,6 +198,14 @@ std::optional<std::size_t> Router::body_limit(const HttpRequest& head) const {
   return match && match->route != nullptr ? match->route->max_body : std::nullopt;
 }
 
+Result<std::shared_ptr<BodySink>> Router::open_sink(const HttpRequest& head) {
+  auto match = find(head);
+  if (!match || match->route == nullptr || !match->route->sink) return std::shared_ptr<BodySink>();
+  HttpRequest request = head;
+  POLYSOME_ASSIGN(request.caller, access_.admit(head));
+  return match->route->sink({request, std::move(match->ids)});
+}
+
 void Router::handle(HttpRequest request, Responder responder) {
   if (auto page = access_.foreign_origin(request))
     responder = std::make_shared<CrossOriginExchange>(std::move(responder), std::move(*page));
@@ -203,7 +213,8 @@ void Router::handle(HttpRequest request, Responder responder) {
 }
 
 void Router::serve(HttpRequest request, const Responder& responder) {
-  if (const auto media = check_media(request, request.body.size()); !media)
+  const bool any_kind = request.sink != nullptr;
+  if (const auto media = any_kind ? Status{} : check_media(request, request.body.size()); !media)
     return responder->send(problem_answer(media.error()));
   auto caller = access_.admit(request);
   if (!caller) return responder->send(problem_answer(caller.error()));

@@ -28,6 +28,8 @@ struct Route {
   std::vector<std::string> query;  // names of the parameters it takes
   std::function<void(const Call&, const Responder&)> handler;
   std::optional<std::size_t> max_body = std::nullopt;  // absent: the server's limit
+  // For bodies of any kind that are taken as they come: where to.
+  std::function<Result<std::shared_ptr<BodySink>>(const Call&)> sink = {};
 };
 
 class Router final : public RequestHandler {
@@ -40,6 +42,7 @@ class Router final : public RequestHandler {
 
   std::optional<HttpResponse> refuse(const HttpRequest& head) override;
   std::optional<std::size_t> body_limit(const HttpRequest& head) const override;
+  Result<std::shared_ptr<BodySink>> open_sink(const HttpRequest& head) override;
   void handle(HttpRequest request, Responder responder) override;
 
  private:

@@ -20,6 +20,7 @@ struct Options {
   int n_workers = 0;
   bool replace = false;
   bool exact = false;
+  bool materialize = false;
 };
 
 // A file or glob of the current folder by its whole path, when the service runs on this machine.
@@ -81,8 +82,11 @@ Result<int> load(const Context& context, const Options& o, const CommonFlags& fl
     POLYSOME_ASSIGN(body["layout"], json_or_file(o.layout, "--layout"));
   }
   if (o.replace) body["replace"] = true;
+  if (o.materialize) body["materialize"] = true;
   POLYSOME_ASSIGN(const Json answer, client.post("data/load", body));
   output.record(answer, dataset_fields(answer), "dataset_id");
+  if (const std::string job = text_of(answer, "job_id"); output.for_people() && !job.empty())
+    output.line(fmt::format("job {} writes it as Parquet; until then its source is read", job));
   return 0;
 }
 
@@ -147,8 +151,10 @@ void add_data_commands(CLI::App& app, Context& context) {
     auto flags = std::make_shared<CommonFlags>();
     command->add_option("dataset", o->dataset, "the name")->required();
     command
-        ->add_option("source", o->source, "path, folder or glob below a data folder of the service, or a database's table:\n"
-                     "sqlite:///shop.db?table=t, postgresql://NAME?table=t")
+        ->add_option(
+            "source", o->source,
+            "path, folder or glob below a data folder of the service, or a database's table:\n"
+            "sqlite:///shop.db?table=t, postgresql://NAME?table=t")
         ->required();
     command
         ->add_option("--format", o->format,
@@ -162,6 +168,7 @@ void add_data_commands(CLI::App& app, Context& context) {
         ->delimiter(',');
     command->add_option("--layout", o->layout, "how it lies, as JSON or @FILE")->type_name("JSON");
     command->add_flag("--replace", o->replace, "the name may be taken");
+    command->add_flag("--materialize", o->materialize, "write it as Parquet, by a job");
     add_service_flags(command, flags);
     context.on(command, [&context, o, flags] { return load(context, *o, *flags); });
   }

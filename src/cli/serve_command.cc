@@ -31,6 +31,9 @@ constexpr Flag kFlags[] = {
     {"n-workers", "N", "workers of the cluster, 1-32 (4)"},
     {"threads-per-worker", "N", "threads of each, 1-64 (2)"},
     {"memory-limit", "SIZE", "memory of each (2GB)"},
+    {"max-upload", "SIZE", "largest content of a dataset that may be sent (10GB)"},
+    {"keep-results", "TIME", "how long results of jobs are kept (30d)"},
+    {"keep-jobs", "N", "how many ended jobs are remembered (1000000)"},
     {"connections", "FILE", "databases by name, lines of name = postgresql://… (mode 0600)"},
     {"max-attempts", "N", "attempts of a task, the first counts (3)"},
     {"retry-delay", "TIME", "before the second attempt, then doubling (5s)"},
@@ -78,6 +81,9 @@ Result<ServeConfig> config_of(const Settings& s) {
   c.allow_groups = s.list("allow_group");
   POLYSOME_ASSIGN(c.allow_all_local, s.boolean("allow_all_local"));
   c.connections = s.text("connections");
+  POLYSOME_ASSIGN(c.max_upload, s.size("max_upload"));
+  POLYSOME_ASSIGN(c.keep_results_ms, s.duration_ms("keep_results"));
+  POLYSOME_ASSIGN(c.keep_jobs, s.integer("keep_jobs", 1, 1'000'000'000));
   c.log_format = s.text("log_format");
   if (c.log_format != "text" && c.log_format != "json")
     return fail(

@@ -22,6 +22,7 @@ class DatasetCatalog {
   void add_loaded(StoredDataset dataset) { loaded_[dataset.id] = std::move(dataset); }
   void remove_loaded(const std::string& id) { loaded_.erase(id); }
   const StoredDataset* loaded(const std::string& id) const;
+  const std::map<std::string, StoredDataset>& all_loaded() const { return loaded_; }
 
   // Errors: kInvalid naming the nearest known one, kConflict naming both candidates; `pointer` says
   // where in the request the name stands.

@@ -42,6 +42,7 @@ Engine::Engine(boost::asio::io_context& loop, EngineConfig config, Store& store,
       tick_timer_(loop),
       progress_timer_(loop),
       metrics_timer_(loop),
+      sweep_timer_(loop),
       started_at_(mono_now()) {}
 
 Engine::~Engine() = default;
@@ -394,6 +395,13 @@ void Engine::end_job(const core::JobEnded& c) {
     if (!c.task.empty()) problem["task"] = c.task;
     end.error = std::move(problem);
   }
+  // In the same commit: a job that is completed has its name.
+  auto dataset = dataset_of_result(job.spec, end);
+  if (dataset) store_.put_dataset(*dataset, {});
+  if (end.result.is_object())
+    end.result["expires_at"] = dataset || job.spec.keep
+                                   ? Json()
+                                   : Json(format_time(*end.completed_at + config_.keep_results_ms));
   if (const auto f = finished_.find(c.job); f != finished_.end()) finished_.erase(f);
   std::erase_if(running_, [&](const auto& attempt) { return attempt.second.task.job == c.job; });
   log_state(c.job, end);
@@ -407,12 +415,14 @@ void Engine::end_job(const core::JobEnded& c) {
                {"user", job.spec.user}};
   if (end.error) data["error"] = *end.error;
   journal_.append("job.status", c.job, job.spec.user, std::move(data), true);
-  store_.flush([this, id = c.job, end = std::move(end)](const Status& status) {
+  store_.flush([this, id = c.job, end = std::move(end),
+                dataset = std::move(dataset)](const Status& status) {
     const auto found = active_.find(id);
     if (found == active_.end()) return;
     if (!status)
       log::error("the end of job {} could not be stored: {}", id.text(), status.error().message);
     found->second.state = end;
+    if (status && dataset) take_name(*dataset);
     finish_end(id);
   });
 }

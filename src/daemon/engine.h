@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -32,6 +33,8 @@
 
 namespace polysome {
 
+class Upload;
+
 struct EngineConfig {
   std::string work_dir;  // task outputs: WORK/<job>/<stage>/…
   std::string state_dir;
@@ -43,6 +46,8 @@ struct EngineConfig {
   SubmitDefaults submit;
   std::int64_t retry_delay_ms = 5000;
   int dashboard_port = 0;
+  std::uint64_t max_upload = 10'000'000'000;  // of a dataset's content
+  std::int64_t keep_results_ms = 30LL * 24 * 3'600'000;
   std::string log_dir;  // of jobs' logs; empty: none are kept
 };
 
@@ -116,6 +121,12 @@ class Engine final : public api::Backend {
   std::vector<std::string> recent_job_ids(std::size_t most) override;
   void data_load(const Json& body, const std::string& caller, api::Reply<Json> reply) override;
   void data_partition(const Json& body, const std::string& caller, api::Reply<Json> reply) override;
+  std::uint64_t most_upload() const override { return config_.max_upload; }
+  Result<std::shared_ptr<api::BodySink>> open_upload(const std::string& id,
+                                                     std::uint64_t announced) override;
+  void data_upload(const std::string& id, const std::string& format, bool replace,
+                   std::shared_ptr<api::BodySink> content, const std::string& caller,
+                   api::Reply<Json> reply) override;
   Json datasets() override;
   void dataset(const std::string& id, api::Reply<Json> reply) override;
   void forget_dataset(const std::string& id, api::Reply<Json> reply) override;
@@ -211,6 +222,31 @@ class Engine final : public api::Backend {
   void restore_autoscale();
   static Json decision_json(const StoredDecision& decision);
 
+  // engine_load.cc
+  struct LoadRequest {
+    StoredDataset dataset;  // its record says where it came from until it was looked at
+    bool replace = false;
+    bool materialize = false;
+    std::string caller;
+    std::string pointer;              // of the request, for errors of the data
+    std::shared_ptr<Upload> content;  // what was sent
+  };
+  std::string dataset_folder() const;
+  void register_dataset(LoadRequest load, api::Reply<Json> reply);
+  Result<bool> is_loaded_already(const LoadRequest& load) const;
+  void take_name(const StoredDataset& dataset);
+  void remove_unused_content(const std::vector<std::string>& files);
+  void remove_orphaned_content();
+  void materialize(const LoadRequest& load, api::Reply<Json> reply);
+  static std::optional<StoredDataset> dataset_of_result(const JobSpec& spec, const JobState& end);
+  Status check_output_name(const JobSpec& spec) const;
+
+  // engine_keep.cc
+  void sweep();
+  std::set<std::string> folders_of_datasets() const;
+  std::optional<WallTime> kept_until(const JobSpec& spec, const JobState& state) const;
+  Error result_gone(const StoredJob& job, const std::string& path) const;
+
   // engine_data.cc
   struct PartitionRequest;
   Result<PartitionRequest> read_partition_request(const Json& body);
@@ -258,6 +294,7 @@ class Engine final : public api::Backend {
   boost::asio::steady_timer progress_timer_;
   bool progress_armed_ = false;
   boost::asio::steady_timer metrics_timer_;
+  boost::asio::steady_timer sweep_timer_;
   struct ClusterWaiter {
     std::uint64_t id = 0;
     api::Reply<Json> reply;

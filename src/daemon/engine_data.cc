@@ -1,4 +1,4 @@
-// Datasets as the API asks for them: load, partition, list, show, forget.
+// Datasets as the API asks for them: partition, list, show. engine_load.cc has load and forget.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,120 +6,10 @@
 
 #include "base/bytes.h"
 #include "base/nearest.h"
+#include "daemon/dataset_request.h"
 #include "daemon/engine.h"
 
 namespace polysome {
-namespace {
-
-Status good_name(const std::string& id) {
-  if (id.empty() || id.size() > 255 || id.find('/') != std::string::npos || id.starts_with("job:"))
-    return fail(Error(Code::kInvalid, fmt::format("\"{}\" can't be a dataset's name", id),
-                      "a name is not empty, has no / and does not begin with job:")
-                    .at("/dataset_id"));
-  return {};
-}
-
-// layout, format, columns and null_values of a request, as one layout.
-Result<Json> read_layout(ObjectReader& r) {
-  Json layout = Json::object();
-  if (const Json* given = r.raw("layout")) {
-    POLYSOME_ASSIGN(layout, parse_layout(*given, "/layout"));
-  }
-  if (const Json* nulls = r.raw("null_values")) {
-    POLYSOME_ASSIGN(const Json checked, parse_layout({{"null_values", *nulls}}, ""));
-    layout["null_values"] = checked["null_values"];
-  }
-  return layout;
-}
-
-Result<std::string> read_format(ObjectReader& r) {
-  static const std::vector<std::string> kFormats{"csv", "tsv", "parquet", "ndjson", "json"};
-  const auto format = r.text("format");
-  if (!format) return std::string();
-  for (const auto& f : kFormats)
-    if (f == *format) return f;
-  return fail(
-      Error(Code::kInvalid,
-            fmt::format("format \"{}\" is not known{}", *format, did_you_mean(*format, kFormats)),
-            "one of csv, tsv, parquet, ndjson, json")
-          .at("/format"));
-}
-
-}  // namespace
-
-void Engine::data_load(const Json& body, const std::string& caller, api::Reply<Json> reply) {
-  (void)caller;
-  ObjectReader r(body, "");
-  const auto id = r.text("dataset_id", 1000);
-  const auto source = r.text("source");
-  const bool replace = r.boolean("replace").value_or(false);
-  const auto columns = r.texts("columns", 100'000);
-  auto layout = read_layout(r);
-  auto format = read_format(r);
-  if (auto ok = r.finish(); !ok) return reply(fail(ok.error()));
-  if (!layout) return reply(fail(layout.error()));
-  if (!format) return reply(fail(format.error()));
-  if (!id)
-    return reply(fail(Error(Code::kInvalid, "dataset_id is missing: the name to load it under")
-                          .at("/dataset_id")));
-  if (!source)
-    return reply(
-        fail(Error(Code::kInvalid, "source is missing: a path, folder or glob below a data folder")
-                 .at("/source")));
-  if (auto ok = good_name(*id); !ok) return reply(fail(ok.error()));
-  auto path = datasets_.resolve_source(*source, "/source");
-  if (!path) return reply(fail(path.error()));
-  StoredDataset dataset;
-  dataset.id = *id;
-  dataset.created_at = wall_now();
-  dataset.ref.id = *id;
-  dataset.ref.source = *path;
-  dataset.ref.format = *format;
-  dataset.ref.layout = std::move(*layout);
-  if (const auto* known = datasets_.loaded(*id); known != nullptr && !replace) {
-    if (known->ref.to_json() == dataset.ref.to_json()) return reply(known->record);
-    return reply(
-        fail(Code::kConflict,
-             fmt::format("dataset \"{}\" is loaded already, from {}", *id, known->ref.source),
-             "give \"replace\": true, or another name"));
-  }
-  Json request = {{"dataset", dataset.ref.to_json()}, {"read_roots", readable_roots()}};
-  data_.request(
-      "inspect", std::move(request),
-      [this, dataset, columns, reply = std::move(reply)](Result<Json> seen) mutable {
-        if (!seen) return reply(fail(std::move(seen.error()).at("/source")));
-        if (columns) {
-          std::vector<std::string> names;
-          for (const auto& c : (*seen)["columns"]) names.push_back(c.value("name", ""));
-          for (const auto& wanted : *columns)
-            if (std::ranges::find(names, wanted) == names.end())
-              return reply(fail(Error(Code::kInvalid,
-                                      fmt::format("column \"{}\" is not in {}{}", wanted,
-                                                  dataset.ref.source, did_you_mean(wanted, names)))
-                                    .at("/columns")));
-          // Only these are offered to jobs and shown.
-          dataset.ref.layout["columns"] = *columns;
-          Json kept = Json::array();
-          for (const auto& wanted : *columns)
-            for (const auto& c : (*seen)["columns"])
-              if (c.value("name", "") == wanted) kept.push_back(c);
-          (*seen)["columns"] = std::move(kept);
-        }
-        dataset.record = {{"dataset_id", dataset.id}, {"source", dataset.ref.source}};
-        dataset.record.update(*seen);
-        dataset.record["created_at"] = format_time(dataset.created_at);
-        dataset.record["loaded"] = true;
-        store_.put_dataset(
-            dataset, [this, dataset, reply = std::move(reply)](const Status& status) {
-              if (!status) return reply(fail(status.error()));
-              datasets_.add_loaded(dataset);
-              journal_.append("dataset.loaded", std::nullopt, "",
-                              {{"dataset_id", dataset.id}, {"source", dataset.ref.source}});
-              reply(dataset.record);
-            });
-      });
-}
-
 struct Engine::PartitionRequest {
   DatasetRef ref;
   bool by_path = false;
@@ -281,7 +171,9 @@ Json Engine::datasets() {
   Json list = Json::array();
   for (const auto& e : datasets_.list())
     list.push_back({{"dataset_id", e.id},
-                    {"source", e.source},
+                    {"source", e.source.empty() && datasets_.loaded(e.id) != nullptr
+                                   ? datasets_.loaded(e.id)->record.value("source", "")
+                                   : e.source},
                     {"format", e.format},
                     {"size", format_bytes(e.bytes)},
                     {"size_bytes", e.bytes},
@@ -300,32 +192,19 @@ void Engine::dataset(const std::string& id, api::Reply<Json> reply) {
   }
   const auto* loaded = datasets_.loaded(id);
   Json head = {{"dataset_id", id}, {"source", ref->source}, {"loaded", loaded != nullptr}};
+  if (loaded != nullptr)
+    for (const char* key : {"source", "created_at", "job_id"})
+      if (loaded->record.contains(key)) head[key] = loaded->record[key];
+  if (loaded != nullptr) head["was"] = loaded->record.value("fingerprint", "");
   Json request = {{"dataset", ref->to_json()}, {"read_roots", readable_roots()}};
   data_.request("inspect", std::move(request), [head, reply = std::move(reply)](Result<Json> seen) {
     if (!seen) return reply(fail(seen.error()));
     Json out = head;
+    out.erase("was");
     out.update(*seen);
+    const std::string was = head.value("was", "");
+    if (!was.empty()) out["changed_since_load"] = was != seen->value("fingerprint", "");
     reply(std::move(out));
-  });
-}
-
-void Engine::forget_dataset(const std::string& id, api::Reply<Json> reply) {
-  if (datasets_.loaded(id) == nullptr) {
-    const auto there = datasets_.resolve(id, "");
-    if (there)
-      return reply(fail(
-          Code::kConflict,
-          fmt::format("\"{}\" is a file below a data folder; such files are never deleted", id),
-          "only loaded names can be forgotten"));
-    Error e = there.error();
-    e.code = Code::kNotFound;
-    e.errors.clear();
-    return reply(fail(std::move(e)));
-  }
-  store_.remove_dataset(id, [this, id, reply = std::move(reply)](const Status& status) {
-    if (!status) return reply(fail(status.error()));
-    datasets_.remove_loaded(id);
-    reply(Json{{"dataset_id", id}, {"forgotten", true}});
   });
 }
 

@@ -117,6 +117,7 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
   JobSpec spec = std::move(request.spec);
   if (spec.user.empty()) spec.user = caller.empty() ? "anonymous" : caller;
   POLYSOME_TRY(check_limits(spec.limits));
+  POLYSOME_TRY(check_output_name(spec));
   // A job done again reads what it read before; results of other jobs are found anew.
   const std::vector<DatasetRef> before = std::exchange(spec.datasets, {});
   for (std::size_t i = 0; i < spec.dataset_ids.size(); ++i) {
@@ -419,14 +420,14 @@ void Engine::job_result(const JobId& id, const api::ResultQuery& query,
   Json files = Json::array();
   for (const auto& f : (*table)["files"]) {
     const std::string path = f.value("path", "");
-    if (!std::filesystem::exists(path))
-      return reply(
-          fail(Code::kGone, fmt::format("the result file {} is not there any more", path)));
+    if (!std::filesystem::exists(path)) return reply(fail(result_gone(*job, path)));
     files.push_back(path);
   }
   const std::string table_name = table->value("name", "result");
   Json body = {{"files", files}, {"table", table_name}};
   if (!query.columns.empty()) body["columns"] = query.columns;
+  if (!query.where.empty()) body["where"] = query.where;
+  if (!query.sort.empty()) body["sort"] = query.sort;
   if (query.format == "json") {
     std::uint64_t offset = 0;
     if (!query.page_token.empty()) {

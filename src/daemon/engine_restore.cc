@@ -191,6 +191,7 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
   restore_queue();
   restore_autoscale();
   POLYSOME_TRY(restore(&lines));
+  remove_orphaned_content();
   if (core_->paused())
     lines.push_back("the queue is paused: POST queue/resume, or polysome queue resume");
 
@@ -216,6 +217,7 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
     handle(core::ClusterStarted{config_.cluster});
   }
   note_metrics();
+  sweep();
   return lines;
 }
 
@@ -225,6 +227,7 @@ void Engine::shut_down() {
   tick_timer_.cancel();
   progress_timer_.cancel();
   metrics_timer_.cancel();
+  sweep_timer_.cancel();
   executor_.reset();
 }
 

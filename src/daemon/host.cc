@@ -34,9 +34,13 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   for (const auto& dir : c.output_dirs) POLYSOME_TRY(make_folders(dir));
 
   auto& loop = host->loop_;
-  POLYSOME_ASSIGN(host->store_, open_sqlite_store(c.state_dir, [&loop](std::function<void()> f) {
-                    boost::asio::post(loop, std::move(f));
-                  }));
+  SqliteStoreOptions store;
+  store.retention.jobs = c.keep_jobs;
+  POLYSOME_ASSIGN(
+      host->store_,
+      open_sqlite_store(
+          c.state_dir, [&loop](std::function<void()> f) { boost::asio::post(loop, std::move(f)); },
+          store));
   POLYSOME_TRY(LocalExecutor::fence(c.state_dir + "/workers"));
   POLYSOME_ASSIGN(OperationCatalog catalog, OperationCatalog::from_json(operations_json));
 
@@ -77,6 +81,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.submit = {c.max_attempts, c.partition_size};
   engine.retry_delay_ms = c.retry_delay_ms;
   engine.dashboard_port = c.dashboard_port;
+  engine.max_upload = c.max_upload;
+  engine.keep_results_ms = c.keep_results_ms;
   if (!options.any_path) engine.log_dir = c.state_dir + "/logs";
   if (const auto group = claim_control_group())
     add("--control-group", *group);

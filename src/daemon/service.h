@@ -29,7 +29,10 @@ struct ServeConfig {
   std::uint64_t machine_memory = 0;  // that this process may use; bounds scaling; 0: unknown
   std::string backend = "local";
   std::string worker_program;  // path of polysome-worker
-  std::string connections;     // file of databases' credentials by name; empty: none
+  std::uint64_t max_upload = 10'000'000'000;
+  std::int64_t keep_results_ms = 30LL * 24 * 3'600'000;
+  std::int64_t keep_jobs = 1'000'000;  // records of ended ones
+  std::string connections;             // file of databases' credentials by name; empty: none
   int max_attempts = 3;
   std::int64_t retry_delay_ms = 5000;
   std::uint64_t partition_size = 100'000'000;

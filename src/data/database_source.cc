@@ -22,9 +22,9 @@ Status declare_types(const Json& layout, TableSource* source) {
   for (const auto& [name, type] : types->items()) {
     const auto column = std::ranges::find(source->columns, name, &SourceColumn::name);
     if (column == source->columns.end())
-      return fail(Code::kUserData,
-                  fmt::format("layout names column \"{}\", which is not in dataset {}", name,
-                              source->id));
+      return fail(
+          Code::kUserData,
+          fmt::format("layout names column \"{}\", which is not in dataset {}", name, source->id));
     column->type = type.get<std::string>();
     column->from = "declared";
   }
@@ -33,9 +33,7 @@ Status declare_types(const Json& layout, TableSource* source) {
 
 }  // namespace
 
-bool is_database(const std::string& format) {
-  return format == "sqlite" || format == "postgresql";
-}
+bool is_database(const std::string& format) { return format == "sqlite" || format == "postgresql"; }
 
 Result<TableSource> inspect_database(const DatasetRef& ref,
                                      const std::vector<std::string>& read_roots,
@@ -59,8 +57,9 @@ Result<TableSource> inspect_database(const DatasetRef& ref,
   }
   file.shown_as = url.label();
   source.files = {std::move(file)};
-  POLYSOME_TRY(url.kind == DatabaseUrl::Kind::kSqlite ? inspect_sqlite(url, &source)
-                                                      : inspect_postgres(url, connections, &source));
+  POLYSOME_TRY(url.kind == DatabaseUrl::Kind::kSqlite
+                   ? inspect_sqlite(url, &source)
+                   : inspect_postgres(url, connections, &source));
   source.dialect[kUrl] = url.text();
   POLYSOME_TRY(declare_types(ref.layout, &source));
   return source;

@@ -1,13 +1,14 @@
-// Tables of databases as datasets. inspect_database() asks for columns and size; ingest_table() reads
-// the table under one snapshot into plain-text parts, which are then a dataset like any other. The
-// SQL is ours; of the caller come names only, quoted. One thread; sandboxed like every task.
+// Tables of databases as datasets. inspect_database() asks for columns and size; ingest_table()
+// reads the table under one snapshot into plain-text parts, which are then a dataset like any
+// other. The SQL is ours; of the caller come names only, quoted. One thread; sandboxed like every
+// task.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "model/connections.h"
 #include "data/table_source.h"
+#include "model/connections.h"
 
 namespace polysome {
 

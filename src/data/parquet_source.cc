@@ -347,6 +347,11 @@ Result<std::shared_ptr<ScanReport>> open_parquet_view(Session& session, const st
   const std::string columns = select_list(source);
   std::string sql;
   std::string whole_files;  // neighbours that are read whole: one scan
+  // DuckDB reads several files by the types of the first: where they differ, each is read by
+  // itself.
+  const bool together = std::ranges::none_of(source.columns, [](const SourceColumn& c) {
+    return c.from == "widened" || c.from == "declared";
+  });
   const auto add = [&](const std::string& select) {
     sql += (sql.empty() ? "" : " UNION ALL ") + select;
   };
@@ -363,6 +368,7 @@ Result<std::shared_ptr<ScanReport>> open_parquet_view(Session& session, const st
     report->bytes += p.bytes;
     report->rows += p.length;
     if (p.offset == 0 && p.length == file.rows.value_or(0)) {
+      if (!together) end_whole();
       whole_files += (whole_files.empty() ? "" : ", ") + sql_text(file.path);
       continue;
     }

@@ -203,6 +203,12 @@ TEST_F(Partitioner, ParquetFilesOfDifferentSchemasComeTogetherOrSayWhyNot) {
   EXPECT_EQ(read(source, *made(source, 1)), expected);
   EXPECT_EQ(read(source, *made(source, 1'000'000)), expected);
 
+  parquet("w/a.parquet", "SELECT 1::BIGINT AS x");
+  parquet("w/b.parquet", "SELECT 2.5::DOUBLE AS x");
+  const auto wide = good(look(path("w")));
+  EXPECT_EQ(read(wide, *made(wide, 1'000'000)), (Table{{"1.0"}, {"2.5"}}))
+      << "the second file is not read by the types of the first";
+
   parquet("q/a.parquet", "SELECT 1::BIGINT AS x");
   parquet("q/b.parquet", "SELECT 'one' AS x");
   const auto clash = look(path("q"));

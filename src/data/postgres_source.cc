@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t kStreams = 4;
 constexpr std::uint64_t kWorthAStream = 32'000'000;  // bytes of the table
-constexpr int kTidRangeScans = 140'000;              // before, each range would read the whole table
+constexpr int kTidRangeScans = 140'000;  // before, each range would read the whole table
 
 struct TypeOf {
   std::string_view theirs;  // pg_type.typname
@@ -126,7 +126,8 @@ Status inspect_postgres(const DatabaseUrl& url, const Connections& connections,
   std::size_t numeric = 0;
   for (const auto& [name, theirs] : columns) {
     const TypeOf* type = known_type(theirs);
-    source->columns.push_back({name, std::string(type != nullptr ? type->ours : "string"), "format"});
+    source->columns.push_back(
+        {name, std::string(type != nullptr ? type->ours : "string"), "format"});
     numeric += theirs == "numeric" ? 1 : 0;
   }
   if (columns.empty())
@@ -135,19 +136,17 @@ Status inspect_postgres(const DatabaseUrl& url, const Connections& connections,
     source->dialect["warnings"] = Json::array(
         {{{"code", "numeric_as_double"},
           {"count", numeric},
-          {"message", fmt::format("{} column{} of type numeric {} read as double (15 digits)",
-                                  numeric, numeric == 1 ? "" : "s", numeric == 1 ? "is" : "are")}}});
+          {"message",
+           fmt::format("{} column{} of type numeric {} read as double (15 digits)", numeric,
+                       numeric == 1 ? "" : "s", numeric == 1 ? "is" : "are")}}});
   source->files.front().bytes = std::max<std::uint64_t>(relation.bytes, 1);
   if (relation.rows >= 0) source->dialect["estimated_rows"] = relation.rows;
   return {};
 }
 
-Result<std::vector<UnpackedPart>> ingest_postgres(const DatabaseUrl& url,
-                                                  const Connections& connections,
-                                                  const TableSource& source,
-                                                  std::uint64_t partition_size,
-                                                  const std::string& prefix,
-                                                  const ScanOptions& options) {
+Result<std::vector<UnpackedPart>> ingest_postgres(
+    const DatabaseUrl& url, const Connections& connections, const TableSource& source,
+    std::uint64_t partition_size, const std::string& prefix, const ScanOptions& options) {
   constexpr const char* kBegin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
   POLYSOME_ASSIGN(auto first, Postgres::connect(url, connections));
   POLYSOME_TRY(first.run(kBegin));
@@ -161,8 +160,7 @@ Result<std::vector<UnpackedPart>> ingest_postgres(const DatabaseUrl& url,
                                                c.name, url.table));
     list += (list.empty() ? "" : ", ") + read_as(first.identifier(c.name), it->second);
   }
-  const std::string select =
-      fmt::format("SELECT {} FROM {}", list, first.table_name(url.table));
+  const std::string select = fmt::format("SELECT {} FROM {}", list, first.table_name(url.table));
   const bool by_pages = (relation.kind == "r" || relation.kind == "m") &&
                         PQserverVersion(first.get()) >= kTidRangeScans;
   const std::uint64_t streams =
@@ -183,8 +181,7 @@ Result<std::vector<UnpackedPart>> ingest_postgres(const DatabaseUrl& url,
   for (std::uint64_t i = 0; i < streams; ++i) {
     const std::uint64_t from = relation.pages * i / streams;
     const std::uint64_t to = relation.pages * (i + 1) / streams;
-    POLYSOME_TRY(all[i]->run(
-        copy_of(select, source.columns.size(), from, to, i + 1 == streams)));
+    POLYSOME_TRY(all[i]->run(copy_of(select, source.columns.size(), from, to, i + 1 == streams)));
     parts.emplace_back(prefix, static_cast<std::uint32_t>(i), partition_size);
   }
   std::uint64_t done = 0, rows = 0;

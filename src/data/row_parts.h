@@ -1,6 +1,6 @@
-// Rows of a database as plain-text parts: comma separated, \N for missing, a new file behind the row
-// that fills one. What our text reader takes in; types are known, so nothing is guessed again. One
-// thread.
+// Rows of a database as plain-text parts: comma separated, \N for missing, a new file behind the
+// row that fills one. What our text reader takes in; types are known, so nothing is guessed again.
+// One thread.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <filesystem>
 
-
 namespace polysome {
 namespace {
 
@@ -37,9 +36,10 @@ std::string file_uri(const std::string& path) {
 
 std::string SqliteStatement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(raw_.get(), column));
-  return bytes == nullptr ? std::string()
-                          : std::string(bytes, static_cast<std::size_t>(
-                                                   sqlite3_column_bytes(raw_.get(), column)));
+  return bytes == nullptr
+             ? std::string()
+             : std::string(bytes,
+                           static_cast<std::size_t>(sqlite3_column_bytes(raw_.get(), column)));
 }
 
 Error SqliteFile::error(int code) const {
@@ -73,8 +73,9 @@ Result<SqliteFile> SqliteFile::open(const std::string& path, bool for_writing,
     uri += "?mode=ro";
     if (is_wal(path) && !std::filesystem::exists(path + "-wal", ec)) uri += "&immutable=1";
   }
-  const int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
-                    (for_writing ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+  const int flags =
+      SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+      (for_writing ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(uri.c_str(), &raw, flags, nullptr);
   SqliteFile out(raw, path);
@@ -100,8 +101,8 @@ Status SqliteFile::run(const std::string& sql) {
 
 Result<SqliteStatement> SqliteFile::prepare(const std::string& sql) {
   sqlite3_stmt* raw = nullptr;
-  const int code = sqlite3_prepare_v2(raw_.get(), sql.c_str(), static_cast<int>(sql.size()), &raw,
-                                      nullptr);
+  const int code =
+      sqlite3_prepare_v2(raw_.get(), sql.c_str(), static_cast<int>(sql.size()), &raw, nullptr);
   SqliteStatement out(raw);
   if (code != SQLITE_OK) return fail(error(code));
   return out;

@@ -1,6 +1,6 @@
-// SQLite files: opened, asked and read with errors as Results. Read-only unless opened for writing. A
-// file in WAL mode that nobody has open is read as immutable, since its folder may not be writable
-// here. One thread.
+// SQLite files: opened, asked and read with errors as Results. Read-only unless opened for writing.
+// A file in WAL mode that nobody has open is read as immutable, since its folder may not be
+// writable here. One thread.
 #pragma once
 
 #include <sqlite3.h>

@@ -107,9 +107,10 @@ Status inspect_sqlite(const DatabaseUrl& url, TableSource* source) {
                 fmt::format("{} has no table \"{}\"{}", url.path.substr(url.path.rfind('/') + 1),
                             url.table, did_you_mean(url.table, tables)),
                 tables.empty() ? "it has no tables at all" : "");
-  POLYSOME_ASSIGN(auto rows, file.prepare(fmt::format("SELECT name, type FROM pragma_table_xinfo({}) "
-                                                      "WHERE hidden <> 1",
-                                                      sql_text(url.table))));
+  POLYSOME_ASSIGN(auto rows,
+                  file.prepare(fmt::format("SELECT name, type FROM pragma_table_xinfo({}) "
+                                           "WHERE hidden <> 1",
+                                           sql_text(url.table))));
   for (;;) {
     POLYSOME_ASSIGN(const bool more, file.step(rows));
     if (!more) break;

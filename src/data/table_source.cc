@@ -320,9 +320,10 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
                             const std::string& on_bad_value, const InspectOptions& options) {
   if (ref.files.empty() && is_url(ref.source)) {
     static const Connections kNone;
-    POLYSOME_ASSIGN(TableSource table,
-                    inspect_database(ref, read_roots,
-                                     options.connections != nullptr ? *options.connections : kNone));
+    POLYSOME_ASSIGN(
+        TableSource table,
+        inspect_database(ref, read_roots,
+                         options.connections != nullptr ? *options.connections : kNone));
     table.on_bad_value = on_bad_value;
     if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&table, ref.layout["columns"]));
     return table;

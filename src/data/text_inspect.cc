@@ -1,6 +1,4 @@
 // What delimited text and NDJSON are, told from samples: delimiter, comments, headers, types.
-#include "data/text_source.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 #include "data/file_map.h"
 #include "data/text_pieces.h"
 #include "data/text_sniff.h"
+#include "data/text_source.h"
 #include "data/type_guess.h"
 
 namespace polysome {

@@ -83,13 +83,18 @@ Result<std::string> Connections::conninfo(const DatabaseUrl& url) const {
   if (url.database.empty() && url.user.empty() && url.port.empty()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : by_name_) names.push_back(name);
-    return fail(Code::kUserData,
-                fmt::format("no connection is named \"{}\"{}", url.host,
-                            did_you_mean(url.host, names)),
-                by_name_.empty() ? "serve --connections FILE names them"
-                                 : "the file of --connections names them; workers read it when they "
-                                   "start");
+    return fail(
+        Code::kUserData,
+        fmt::format("no connection is named \"{}\"{}", url.host, did_you_mean(url.host, names)),
+        by_name_.empty() ? "serve --connections FILE names them"
+                         : "the file of --connections names them; workers read it when they "
+                           "start");
   }
+  if (url.user.empty())
+    return fail(Code::kUserData,
+                fmt::format("postgresql://{}/{} names no user", url.host, url.database),
+                "postgresql://user@host/database?table=t, or a name of the file of serve "
+                "--connections FILE, which holds the password too");
   std::string out = "host=" + quoted(url.host);
   if (!url.port.empty()) out += " port=" + url.port;
   if (!url.user.empty()) out += " user=" + quoted(url.user);

@@ -1,6 +1,6 @@
 // Credentials of databases by name, from a file that only its owner may read (mode 0600 or 0400),
-// lines of "name = postgresql://user:password@host:port/database"; # begins a comment. Read by slots
-// before their sandbox closes; never shown, logged or stored. Plain data.
+// lines of "name = postgresql://user:password@host:port/database"; # begins a comment. Read by
+// slots before their sandbox closes; never shown, logged or stored. Plain data.
 #pragma once
 
 #include <map>

@@ -9,7 +9,8 @@ namespace polysome {
 namespace {
 
 constexpr const char* kForms =
-    "sqlite:///file.db?table=t, sqlite:////srv/file.db?table=t, postgresql://user@host:5432/database?table=t, or "
+    "sqlite:///file.db?table=t, sqlite:////srv/file.db?table=t, "
+    "postgresql://user@host:5432/database?table=t, or "
     "postgresql://NAME?table=t with NAME from the connections file (serve --connections FILE)";
 
 int hex(char c) {
@@ -41,8 +42,8 @@ Status read_query(std::string_view query, DatabaseUrl* out) {
     const auto at = pair.find('=');
     const std::string key = percent_decoded(pair.substr(0, at));
     if (key != "table")
-      return fail(wrong(fmt::format("\"{}\" in the database's address is not known; only table= is",
-                                    key)));
+      return fail(
+          wrong(fmt::format("\"{}\" in the database's address is not known; only table= is", key)));
     if (at != std::string_view::npos) out->table = percent_decoded(pair.substr(at + 1));
   }
   if (out->table.empty()) return fail(wrong("the database's address names no table (?table=…)"));
@@ -66,7 +67,7 @@ Status read_authority(std::string_view authority, DatabaseUrl* out) {
     if (close == std::string_view::npos) return fail(wrong("the host's [ is not closed"));
     out->host = std::string(authority.substr(1, close - 1));
     colon = close + 1 < authority.size() && authority[close + 1] == ':' ? close + 1
-                                                                       : std::string_view::npos;
+                                                                        : std::string_view::npos;
   } else {
     out->host = percent_decoded(authority.substr(0, colon));
   }
@@ -113,8 +114,7 @@ std::string DatabaseUrl::text() const {
 
 std::string DatabaseUrl::label() const {
   if (kind == Kind::kSqlite) return fmt::format("{} ({})", table, path.substr(path.rfind('/') + 1));
-  return fmt::format("{} (postgresql://{}{})", table, host,
-                     database.empty() ? "" : "/" + database);
+  return fmt::format("{} (postgresql://{}{})", table, host, database.empty() ? "" : "/" + database);
 }
 
 Result<DatabaseUrl> parse_database_url(const std::string& url) {
@@ -137,7 +137,8 @@ Result<DatabaseUrl> parse_database_url(const std::string& url) {
       slash == std::string_view::npos ? std::string_view() : rest.substr(slash);
   if (out.kind == DatabaseUrl::Kind::kSqlite) {
     // As SQLAlchemy has it: sqlite:///x.db is relative, sqlite:////srv/x.db absolute.
-    out.path = percent_decoded(authority.empty() ? path.substr(std::min<std::size_t>(1, path.size())) : rest);
+    out.path = percent_decoded(
+        authority.empty() ? path.substr(std::min<std::size_t>(1, path.size())) : rest);
     if (out.path.empty() || out.path == "/") return fail(wrong("the address names no SQLite file"));
     return out;
   }

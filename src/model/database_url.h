@@ -1,8 +1,7 @@
-// Tables of databases as sources and outputs: sqlite:///PATH?table=T (one more slash for an absolute
-// path) and
-// postgresql://[USER@]HOST[:PORT]/DATABASE?table=[SCHEMA.]T, where HOST may be the name of an entry
-// of the connections file, which then says the rest: postgresql://lab?table=T. Passwords are refused
-// here: a URL is stored, logged and shown. Pure.
+// Tables of databases as sources and outputs: sqlite:///PATH?table=T (one more slash for an
+// absolute path) and postgresql://[USER@]HOST[:PORT]/DATABASE?table=[SCHEMA.]T, where HOST may be
+// the name of an entry of the connections file, which then says the rest: postgresql://lab?table=T.
+// Passwords are refused here: a URL is stored, logged and shown. Pure.
 #pragma once
 
 #include <string>
@@ -15,10 +14,10 @@ namespace polysome {
 struct DatabaseUrl {
   enum class Kind { kSqlite, kPostgres };
   Kind kind = Kind::kSqlite;
-  std::string path;   // sqlite: as given, absolute or relative
-  std::string host;   // postgresql: a host, or a name of the connections file
-  std::string port;   // empty: the default
-  std::string user;   // empty: as the connection or the environment says
+  std::string path;  // sqlite: as given, absolute or relative
+  std::string host;  // postgresql: a host, or a name of the connections file
+  std::string port;  // empty: the default
+  std::string user;  // empty: as the connection or the environment says
   std::string database;
   std::string table;  // decoded; may have a schema: "public.samples"
 

@@ -60,8 +60,8 @@ TEST(DatabaseUrl, WhatIsNotOneSaysWhatOneIs) {
 class ConnectionsTest : public testing::Test {
  protected:
   std::string write(const std::string& text, mode_t mode) {
-    const auto path = std::filesystem::path(testing::TempDir()) /
-                      ("connections." + std::to_string(::getpid()));
+    const auto path =
+        std::filesystem::path(testing::TempDir()) / ("connections." + std::to_string(::getpid()));
     std::ofstream(path) << text;
     EXPECT_EQ(::chmod(path.c_str(), mode), 0);
     path_ = path.string();
@@ -79,6 +79,9 @@ TEST_F(ConnectionsTest, AreNamedAndKeptSecret) {
             "postgresql://me:sec%40ret@host:1/db");
   EXPECT_EQ(*known->conninfo(*parse_database_url("postgresql://o'x@h:5/d?table=t")),
             "host='h' port=5 user='o\\'x' dbname='d'");
+  const auto nobody = known->conninfo(*parse_database_url("postgresql://h/d?table=t"));
+  ASSERT_FALSE(nobody);
+  EXPECT_THAT(nobody.error().message, HasSubstr("names no user"));
   const auto unknown = known->conninfo(*parse_database_url("postgresql://lap?table=t"));
   ASSERT_FALSE(unknown);
   EXPECT_THAT(unknown.error().message, HasSubstr("\"lab\""));

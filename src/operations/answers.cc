@@ -9,11 +9,13 @@
 #include "base/files.h"
 #include "base/nearest.h"
 #include "data/database_source.h"
+#include "data/missing_report.h"
 #include "data/partitioner.h"
 #include "model/plan.h"
 #include "operations/cells.h"
 #include "operations/dataset_facts.h"
 #include "operations/operation.h"
+#include "operations/result_selection.h"
 #include "operations/table_files.h"
 #include "operations/task_env.h"
 #include "plan/planner.h"
@@ -68,11 +70,13 @@ std::vector<std::string> parents_of(const std::vector<std::string>& paths) {
   return out;
 }
 
+Result<std::vector<ResultColumn>> all_columns(Session& session, const std::string& path) {
+  return columns_of(session, "SELECT * FROM " + read_parquet_sql(std::vector{path}));
+}
+
 // The columns asked for, in the order asked for; all without a list.
-Result<std::vector<ResultColumn>> chosen_columns(Session& session, const std::string& path,
+Result<std::vector<ResultColumn>> chosen_columns(const std::vector<ResultColumn>& all,
                                                  const Json& request) {
-  POLYSOME_ASSIGN(auto all,
-                  columns_of(session, "SELECT * FROM " + read_parquet_sql(std::vector{path})));
   const Json asked = request.value("columns", Json());
   if (!asked.is_array() || asked.empty()) return all;
   std::vector<std::string> names;
@@ -89,10 +93,26 @@ Result<std::vector<ResultColumn>> chosen_columns(Session& session, const std::st
   return out;
 }
 
+// A page of the rows that `where` leaves, in the order of `sort`.
+Result<std::uint64_t> append_selected(Session& session, const std::vector<ResultColumn>& columns,
+                                      const ResultSelection& wanted, std::uint64_t offset,
+                                      const RowLimits& limits, std::size_t* used, Json* rows) {
+  POLYSOME_ASSIGN(const std::int64_t count, session.integer("SELECT count(*) FROM " + wanted.from));
+  bool stopped = false;
+  POLYSOME_ASSIGN(
+      *used, append_rows(session, columns,
+                         fmt::format("(SELECT * FROM {}{} LIMIT {} OFFSET {}) AS page", wanted.from,
+                                     wanted.order, limits.max_rows, offset),
+                         limits, *used, rows, &stopped));
+  return static_cast<std::uint64_t>(count);
+}
+
 Result<Json> result_page(const Json& request, const TaskContext& context) {
   POLYSOME_ASSIGN(const auto paths, paths_of(request));
   POLYSOME_ASSIGN(auto session, open_session(context, parents_of(paths)));
-  POLYSOME_ASSIGN(const auto columns, chosen_columns(*session, paths[0], request));
+  POLYSOME_ASSIGN(const auto all, all_columns(*session, paths[0]));
+  POLYSOME_ASSIGN(const auto columns, chosen_columns(all, request));
+  POLYSOME_ASSIGN(const auto wanted, select_rows(*session, paths, all, request));
   const auto offset = request.value("offset", std::uint64_t{0});
   const auto limit = request.value("limit", kPageRows);
   const auto max_bytes = request.value("max_bytes", kPageBytes);
@@ -101,7 +121,12 @@ Result<Json> result_page(const Json& request, const TaskContext& context) {
   std::uint64_t before = 0;  // rows of the files passed
   std::size_t used = 0;
   bool stopped = false;
+  if (!wanted.whole) {
+    POLYSOME_ASSIGN(before, append_selected(*session, columns, wanted, offset,
+                                            {limit, max_bytes, true}, &used, &rows));
+  }
   for (const auto& path : paths) {
+    if (!wanted.whole) break;
     POLYSOME_ASSIGN(const std::int64_t count,
                     session->integer(fmt::format("SELECT num_rows FROM parquet_file_metadata({})",
                                                  sql_text(path))));
@@ -142,10 +167,12 @@ Result<Json> result_file(const Json& request, const TaskContext& context) {
   auto folders = parents_of(paths);
   folders.push_back(fs::path(target).parent_path().string());
   POLYSOME_ASSIGN(auto session, open_session(context, std::move(folders)));
-  POLYSOME_ASSIGN(const auto columns, chosen_columns(*session, paths[0], request));
+  POLYSOME_ASSIGN(const auto all, all_columns(*session, paths[0]));
+  POLYSOME_ASSIGN(const auto columns, chosen_columns(all, request));
+  POLYSOME_ASSIGN(const auto wanted, select_rows(*session, paths, all, request));
   std::string list;
   for (const auto& c : columns) list += (list.empty() ? "" : ", ") + sql_identifier(c.name);
-  std::string select = fmt::format("SELECT {} FROM {}", list, read_parquet_sql(paths));
+  std::string select = fmt::format("SELECT {} FROM {}{}", list, wanted.from, wanted.order);
   if (const auto it = request.find("limit"); it != request.end() && !it->is_null())
     select += fmt::format(" LIMIT {}", it->get<std::uint64_t>());
   const FileFormat as{format, "none"};
@@ -203,6 +230,9 @@ Json common_json(const TableSource& source, const RowCount& rows) {
 }
 
 Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
+  // Content that was just sent is to outlive the machine when the answer says that it is there.
+  for (const auto& path : request.value("sync", std::vector<std::string>{}))
+    POLYSOME_TRY(sync_file(path));
   POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
   POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
   Json out = common_json(in.source, rows);
@@ -219,6 +249,10 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
   layout.erase("warnings");
   out["layout"] = std::move(layout);
   out["splittable"] = in.source.splittable();
+  if (request.value("missing", false)) {
+    POLYSOME_ASSIGN(Json missing, missing_report(in.source));
+    if (!missing.is_null()) out["missing_values"] = std::move(missing);
+  }
   return out;
 }
 
@@ -303,8 +337,8 @@ Result<Json> plan_answer(const Json& request, const TaskContext& context) {
       for (const auto& f : dataset_folders(ref)) folders.push_back(f);
     POLYSOME_ASSIGN(session, open_session(context, std::move(folders)));
   }
-  POLYSOME_ASSIGN(const PlannerOutput planned,
-                  run_planner(spec, job, Json(), session.get(), operation->plan));
+  POLYSOME_ASSIGN(const PlannerOutput planned, run_planner(spec, job, Json(), session.get(),
+                                                           operation->plan, context.connections));
   POLYSOME_ASSIGN(const std::string text,
                   read_file(fs::path(spec.job_folder) / planned.fragment_file));
   POLYSOME_ASSIGN(const Json fragment, parse_trusted_json(text));

@@ -1,10 +1,11 @@
 // The data service's answers: questions about data that are no jobs. Each opens a session of its
 // own that may read only the files asked about. The slot's thread.
-//   result_page {files, columns?, offset, limit, max_bytes}
+//   result_page {files, columns?, where?, sort?, offset, limit, max_bytes}
 //               → {columns, rows, n_rows, next_offset}
-//   result_file {files, format, columns?, limit?, path} → {bytes, rows, content_type}
-//   inspect     {dataset, read_roots} → {format, columns, total_size_bytes, files, n_rows …}
-//   partition   {dataset, partition_size, size_given, slots, read_roots, offset, limit}
+//   result_file {files, format, columns?, where?, sort?, limit?, path} → {bytes, rows,
+//   content_type} inspect     {dataset, read_roots, missing?, sync?} → {format, columns,
+//   total_size_bytes, files, n_rows …} partition   {dataset, partition_size, size_given, slots,
+//   read_roots, offset, limit}
 //               → api.md, data/partition
 // `files` are Parquet files of a result, as paths or as objects with `path`.
 #pragma once

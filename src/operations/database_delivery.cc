@@ -13,7 +13,8 @@ namespace polysome {
 namespace {
 
 constexpr const char* kDeliveries = "polysome_deliveries";
-constexpr int kLockKey = 0x70735f64;  // of PostgreSQL's advisory locks: one delivery begins at a time
+constexpr int kLockKey =
+    0x70735f64;  // of PostgreSQL's advisory locks: one delivery begins at a time
 
 const Connections& known(const Connections* connections) {
   static const Connections none;
@@ -55,17 +56,15 @@ std::string postgres_type(const ResultColumn& column) {
 // Rows as CSV in the stage's folder, sent block by block: PostgreSQL sees no more memory than that.
 Status send_rows(TaskEnv& env, Postgres& db, const std::string& select, const std::string& into) {
   const std::string path = env.path_of("rows.csv");
-  POLYSOME_TRY(env.session().run(
-      fmt::format("COPY ({}) TO {} (FORMAT csv, HEADER false, NULLSTR '\\N')", select,
-                  sql_text(path))));
-  const auto sent = db.copy_in(
-      fmt::format("COPY {} FROM STDIN (FORMAT csv, NULL '\\N')", into),
-      [&](const std::function<Status(std::string_view)>& put) {
-        return read_blocks(path, [&](std::string_view block) -> Status {
-          POLYSOME_TRY(env.check_cancelled());
-          return put(block);
-        });
-      });
+  POLYSOME_TRY(env.session().run(fmt::format(
+      "COPY ({}) TO {} (FORMAT csv, HEADER false, NULLSTR '\\N')", select, sql_text(path))));
+  const auto sent = db.copy_in(fmt::format("COPY {} FROM STDIN (FORMAT csv, NULL '\\N')", into),
+                               [&](const std::function<Status(std::string_view)>& put) {
+                                 return read_blocks(path, [&](std::string_view block) -> Status {
+                                   POLYSOME_TRY(env.check_cancelled());
+                                   return put(block);
+                                 });
+                               });
   (void)remove_all(path);
   return sent;
 }
@@ -100,15 +99,15 @@ Status to_postgres(TaskEnv& env, const Delivery& delivery, const DatabaseUrl& ur
   const std::string staging = schema + db.identifier(staging_name(env));
   std::string list;
   for (const auto& c : columns)
-    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", db.identifier(c.name),
-                        postgres_type(c));
+    list +=
+        fmt::format("{}{} {}", list.empty() ? "" : ", ", db.identifier(c.name), postgres_type(c));
   POLYSOME_TRY(db.run(fmt::format("CREATE TABLE {} ({})", staging, list)));
   POLYSOME_TRY(send_rows(env, db, select, staging));
   if (exists) POLYSOME_TRY(db.run("DROP TABLE " + db.table_name(url.table)));
   POLYSOME_TRY(db.run(fmt::format("ALTER TABLE {} RENAME TO {}", staging, db.identifier(target))));
-  POLYSOME_TRY(db.run(fmt::format(
-      "INSERT INTO {} (job, task, target, rows) SELECT {}, {}, {}, count(*) FROM {}", kDeliveries,
-      job, task, db.literal(url.table), db.table_name(url.table))));
+  POLYSOME_TRY(db.run(
+      fmt::format("INSERT INTO {} (job, task, target, rows) SELECT {}, {}, {}, count(*) FROM {}",
+                  kDeliveries, job, task, db.literal(url.table), db.table_name(url.table))));
   return db.run("COMMIT");
 }
 
@@ -132,7 +131,9 @@ std::string for_sqlite(const ResultColumn& column) {
   const std::string name = sql_identifier(column.name);
   const std::string type = sqlite_type(column);
   return fmt::format("CAST({} AS {})", name,
-                     type == "INTEGER" ? "BIGINT" : type == "REAL" ? "DOUBLE" : "VARCHAR");
+                     type == "INTEGER" ? "BIGINT"
+                     : type == "REAL"  ? "DOUBLE"
+                                       : "VARCHAR");
 }
 
 void bind_value(sqlite3_stmt* insert, int at, duckdb_type type, duckdb_vector vector, idx_t row) {
@@ -194,8 +195,9 @@ Status to_sqlite(TaskEnv& env, const Delivery& delivery, const DatabaseUrl& url,
   const std::string job = sql_text(env.spec.task.job.text());
   const std::string task = sql_text(task_name(env));
   {
-    POLYSOME_ASSIGN(auto before, db.prepare(fmt::format("SELECT 1 FROM {} WHERE job = {} AND task = {}",
-                                                        kDeliveries, job, task)));
+    POLYSOME_ASSIGN(auto before,
+                    db.prepare(fmt::format("SELECT 1 FROM {} WHERE job = {} AND task = {}",
+                                           kDeliveries, job, task)));
     POLYSOME_ASSIGN(const bool done, db.step(before));
     if (done) {
       sqlite3_reset(before.get());
@@ -208,13 +210,15 @@ Status to_sqlite(TaskEnv& env, const Delivery& delivery, const DatabaseUrl& url,
   const std::string target = sql_identifier(url.table);
   std::string list;
   for (const auto& c : columns)
-    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", sql_identifier(c.name), sqlite_type(c));
+    list +=
+        fmt::format("{}{} {}", list.empty() ? "" : ", ", sql_identifier(c.name), sqlite_type(c));
   POLYSOME_TRY(db.run(fmt::format("CREATE TABLE {} ({})", staging, list)));
   POLYSOME_ASSIGN(const std::uint64_t rows, insert_rows(env, db, columns, select, staging));
   if (exists) POLYSOME_TRY(db.run("DROP TABLE " + target));
   POLYSOME_TRY(db.run(fmt::format("ALTER TABLE {} RENAME TO {}", staging, target)));
-  POLYSOME_TRY(db.run(fmt::format("INSERT INTO {} (job, task, target, rows) VALUES ({}, {}, {}, {})",
-                                  kDeliveries, job, task, sql_text(url.table), rows)));
+  POLYSOME_TRY(
+      db.run(fmt::format("INSERT INTO {} (job, task, target, rows) VALUES ({}, {}, {}, {})",
+                         kDeliveries, job, task, sql_text(url.table), rows)));
   return db.run("COMMIT");
 }
 

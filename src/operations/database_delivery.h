@@ -1,6 +1,6 @@
 // An answer's table as a table of a database (spec.output.database): filled under another name and
-// renamed in one transaction, which also records job and task in polysome_deliveries, so that a task
-// that is run again finds its rows there and adds none. Slot's thread.
+// renamed in one transaction, which also records job and task in polysome_deliveries, so that a
+// task that is run again finds its rows there and adds none. Slot's thread.
 #pragma once
 
 #include <string>

@@ -96,12 +96,8 @@ Status publish_new(const std::string& temporary, const std::string& path, bool f
 }  // namespace
 
 Json Delivery::to_json() const {
-  return {{"path", path},
-          {"format", format.format},
-          {"compression", format.compression},
-          {"parts", parts},
-          {"replace", replace},
-          {"database", database}};
+  return {{"path", path},   {"format", format.format}, {"compression", format.compression},
+          {"parts", parts}, {"replace", replace},      {"database", database}};
 }
 
 std::optional<Delivery> Delivery::from_json(const Json& j) {

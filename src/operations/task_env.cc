@@ -104,8 +104,7 @@ Result<std::vector<std::vector<Partition>>> smaller_pieces(const TableSource& so
     }
     return out;
   }
-  const auto each =
-      static_cast<std::uint32_t>((split + ranges.size() - 1) / ranges.size());
+  const auto each = static_cast<std::uint32_t>((split + ranges.size() - 1) / ranges.size());
   for (const auto& range : ranges) {
     POLYSOME_ASSIGN(const auto cut, cut_again(source, range, each));
     for (const auto& p : cut) out.push_back({p});

@@ -180,8 +180,8 @@ Result<TaskOutput> plan_task(const TaskSpec& spec, const JobDescription& job, co
   if (operation == nullptr)
     return fail(Code::kInvalid, fmt::format("there is no operation \"{}\"", job.spec.operation));
   if (body.is_null()) POLYSOME_TRY(check_database_output(job, context.connections));
-  POLYSOME_ASSIGN(PlannerOutput planned, run_planner(spec, job, body, session, operation->plan,
-                                                     context.connections));
+  POLYSOME_ASSIGN(PlannerOutput planned,
+                  run_planner(spec, job, body, session, operation->plan, context.connections));
   TaskOutput out;
   out.files = std::move(planned.files);
   out.result.attempt = spec.attempt;

@@ -24,11 +24,11 @@ struct TaskContext {
   // The running query registers how to interrupt it; called from the control thread; empty to
   // clear.
   std::function<void(std::function<void()>)> set_interrupt;
-  std::string scratch;                  // folder for spills, exists
-  std::vector<std::string> read_roots;  // data folders; empty: whatever the process may read
+  std::string scratch;                       // folder for spills, exists
+  std::vector<std::string> read_roots;       // data folders; empty: whatever the process may read
   const Connections* connections = nullptr;  // to databases, by name
-  std::uint64_t memory = 0;             // grant in bytes; DuckDB gets 70 % of it
-  std::uint64_t needed_memory = 0;      // set by a task that knows what it would take
+  std::uint64_t memory = 0;                  // grant in bytes; DuckDB gets 70 % of it
+  std::uint64_t needed_memory = 0;           // set by a task that knows what it would take
 };
 
 struct TaskOutput {

@@ -36,7 +36,8 @@ Result<PlanDocument> inspect_all(const JobDescription& job, Session* session,
   PlanDocument plan;
   for (const auto& ref : job.spec.datasets) {
     InputTable table;
-    POLYSOME_ASSIGN(table.source, inspect(*session, ref, job.read_roots, job.spec.on_bad_value, options));
+    POLYSOME_ASSIGN(table.source,
+                    inspect(*session, ref, job.read_roots, job.spec.on_bad_value, options));
     if (const auto it = table.source.dialect.find("warnings"); it != table.source.dialect.end())
       for (const auto& w : *it) plan.warnings.push_back(w);
     plan.inputs.push_back(std::move(table));

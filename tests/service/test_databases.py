@@ -126,7 +126,7 @@ def test_postgresql_tables_are_read_side_by_side_under_one_snapshot(with_postgre
         """
         CREATE SCHEMA lab;
         CREATE TABLE lab."Big Table" AS SELECT g::bigint AS id, 'n' || g AS name, g * 0.5::float8 AS v,
-          (g * 1.25)::numeric(12,2) AS price, timestamptz '2024-01-01 12:00+02' + g * interval '1 minute' AS at,
+          (g * 1.25)::numeric(12,2) AS price, timestamptz '2024-01-01 12:00+02' + g * interval '1 minute' AS taken,
           date '2024-01-01' + (g % 100)::int AS d, g % 2 = 0 AS even,
           CASE WHEN g % 3 = 0 THEN NULL WHEN g % 3 = 1 THEN '' ELSE E'a,"b"\\nc' END AS note,
           ARRAY[g, g + 1] AS pair
@@ -141,7 +141,7 @@ def test_postgresql_tables_are_read_side_by_side_under_one_snapshot(with_postgre
         "name": "string",
         "v": "double",
         "price": "double",
-        "at": "timestamp",
+        "taken": "timestamp",
         "d": "date",
         "even": "bool",
         "note": "string",
@@ -155,7 +155,7 @@ def test_postgresql_tables_are_read_side_by_side_under_one_snapshot(with_postgre
         "big",
         {
             "query": "SELECT count(*) AS n, sum(id) AS ids, sum(v) AS v, sum(price) AS price, count(note) AS notes,"
-            " count(*) FILTER (note = '') AS empty, min(at) AS first, max(d) AS last,"
+            " count(*) FILTER (note = '') AS empty, min(taken) AS first, max(d) AS last,"
             " count(*) FILTER (even) AS even, max(note) AS note, min(pair) AS pair FROM {table}"
         },
         partition_size="10MB",
@@ -265,4 +265,5 @@ def test_a_file_of_credentials_that_others_may_read_is_refused(make_service, tmp
     one = make_service(arguments=["--connections", str(known)])
     with pytest.raises(AssertionError) as refused:
         one.start()
+    one.process = None  # it ended by itself
     assert "chmod 600" in str(refused.value) and PASSWORD not in str(refused.value)

@@ -198,7 +198,7 @@ bool is_for(const Reservation& r, const JobRun& job, const Need& need) {
 Passage passage(const Machine& m, const JobRun& job, const Need& need) {
   Passage p;
   if (!m.reservation || is_for(*m.reservation, job, need)) return p;
-  if (m.queue.level(job) > m.queue.level(*m.reservation->job)) return p;
+  if (m.queue.outranks(job, *m.reservation->job)) return p;
   p.reservation = &*m.reservation;
   if (!p.reservation->start) return p;
   const auto longest = longest_ms(duration_of(m, job.stages[need.stage]));

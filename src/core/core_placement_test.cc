@@ -123,7 +123,9 @@ TEST(Placement, WhatAReservationHasToSpareIsUsed) {
 TEST(Placement, AReservationIsKeptThoughTheSharesOfOthersFall) {
   TestCore t;
   t.start_cluster(1, 2);
-  planned(t, t.job('b'), stage("scan", 2));
+  auto b = t.job('b');
+  b.user = "other";
+  planned(t, b, stage("scan", 2));
   auto a = t.job('a');
   a.limits.memory_per_worker = 2 * kGb;
   t.step(a);
@@ -161,6 +163,23 @@ TEST(Placement, WhatAHigherJobHasReadyIsPartOfTheExpectedStart) {
   // 18 of a second each are ready, on two slots, and two run.
   EXPECT_NEAR(t.view('b').waiting->expected_start->p50_seconds, 9.5, 1);
   EXPECT_GE(t.view('b').waiting->expected_start->p90_seconds, 9);
+}
+
+TEST(Placement, AReservationDoesNotPutAJobBeforeAnEarlierOneOfItsUser) {
+  TestCore t;
+  t.start_cluster(1, 2);
+  auto b = t.job('b');
+  b.user = "other";
+  planned(t, b, stage("scan", 2));
+  auto early = t.job('a'), late = t.job('c');
+  for (auto* job : {&early, &late}) job->limits.memory_per_worker = 2 * kGb;
+  early.held = true;
+  t.step(early);
+  t.step(late);
+  t.finish(t.attempt('b', "scan", 0));  // the later one gets the reservation
+  t.step(JobPatched{job_named('a'), std::nullopt, false});
+  t.finish(t.attempt('b', "scan", 1));
+  EXPECT_EQ(started_of(t, 'a'), 1U);
 }
 
 // ---- gangs ----

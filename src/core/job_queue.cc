@@ -155,6 +155,11 @@ bool JobQueue::may_go(const JobRun& job) const {
   return job.status != JobStatus::kPending || (!paused_ && may_start_more(job.owner->account));
 }
 
+bool JobQueue::outranks(const JobRun& job, const JobRun& other) const {
+  const int own = level(job), its = level(other);
+  return own > its || (own == its && job.owner == other.owner && BySubmission{}(&job, &other));
+}
+
 JobQueue::Before JobQueue::before(const JobRun& job) const {
   Before before;
   const Account& own = job.owner->account;

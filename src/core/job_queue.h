@@ -90,6 +90,9 @@ class JobQueue {
   // A running job may go on; a pending one may start unless the queue is paused or its user runs as
   // many as allowed.
   bool may_go(const JobRun& job) const;
+  // Goes before the other whatever the shares are: it stands higher, or is an earlier job of the
+  // same user that stands no lower.
+  bool outranks(const JobRun& job, const JobRun& other) const;
   // What is before a job: jobs with something to run that stand higher, and users of its level
   // whose turn is first. O(users).
   struct Before {

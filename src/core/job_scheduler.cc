@@ -106,7 +106,7 @@ Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool agai
     }
   }
   if ((obstacle == Obstacle::kMemory || obstacle == Obstacle::kGang) &&
-      (!m.reservation || m.queue.level(job) > m.queue.level(*m.reservation->job)))
+      (!m.reservation || m.queue.outranks(job, *m.reservation->job)))
     m.reservation = reserve(m, job, need, nullptr);
   if (obstacle == Obstacle::kOwnCeiling) return Placed::kAtOwnCeiling;
   const Account& user = job.owner->account;
@@ -141,7 +141,10 @@ void honour_reservation(Machine& m, Pass& pass) {
   const bool again = !stage.again.empty();  // these go first
   m.reservation.reset();
   if (!job.in_runnable || !m.queue.may_go(job) || stage.ready() == 0) return;
-  if (m.queue.first()->level <= m.queue.level(job) &&
+  const auto is_before = [&](const Lane& lane) {
+    return lane.head != nullptr && m.queue.outranks(*lane.head, job);
+  };
+  if (!is_before(*m.queue.first()) && std::ranges::none_of(job.owner->lanes, is_before) &&
       place_in_slots(m, pass, job, stage, need_of(m, job, stage, again)) == Obstacle::kNone)
     return;
   m.reservation = reserve(m, job, need_of(m, job, stage, again), &before);

@@ -37,6 +37,9 @@ class Descriptor {
 std::string compression_by(std::string_view head) {
   if (head.starts_with("\x1f\x8b")) return "gzip";
   if (head.starts_with("\x28\xb5\x2f\xfd")) return "zstd";
+  // A frame that is to be skipped, as pzstd puts before each of its own.
+  if (head.size() >= 4 && (head[0] & 0xf0) == 0x50 && head.substr(1, 3) == "\x2a\x4d\x18")
+    return "zstd";
   return {};
 }
 

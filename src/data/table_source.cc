@@ -256,6 +256,7 @@ Json TableSource::to_json() const {
     if (f.data_offset > 0) j["data_offset"] = f.data_offset;
     if (!f.fields.empty()) j["fields"] = f.fields;
     if (!f.groups.empty()) j["groups"] = f.groups;
+    if (!f.cuts.empty()) j["cuts"] = f.cuts;
     if (!f.shown_as.empty()) j["shown_as"] = f.shown_as;
     if (f.first_line != 1) j["first_line"] = f.first_line;
     if (f.row_fields > 0) j["row_fields"] = f.row_fields;
@@ -293,6 +294,7 @@ Result<TableSource> TableSource::from_json(const Json& j) {
       file.data_offset = f.value("data_offset", std::uint64_t{0});
       if (f.contains("fields")) file.fields = f["fields"].get<std::vector<std::uint32_t>>();
       if (f.contains("groups")) file.groups = f["groups"].get<std::vector<std::uint64_t>>();
+      if (f.contains("cuts")) file.cuts = f["cuts"].get<std::vector<std::uint64_t>>();
       file.shown_as = f.value("shown_as", "");
       file.first_line = f.value("first_line", std::uint64_t{1});
       file.row_fields = f.value("row_fields", std::uint32_t{0});

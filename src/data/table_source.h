@@ -34,6 +34,7 @@ struct SourceFile {
   std::uint32_t row_fields = 0;       // text: fields of its rows, when not those of the dialect
   std::vector<std::uint64_t> groups;  // Parquet: rows of each row group
   std::string fingerprint;            // of its ends; a file that was changed is noticed by it
+  std::vector<std::uint64_t> cuts;    // compressed text: where further stretches begin
   std::vector<std::optional<std::string>> folder_values;  // of the dataset's folder_keys
 };
 inline constexpr std::uint32_t kAbsent = UINT32_MAX;
@@ -136,6 +137,8 @@ struct UnpackedPart {
   std::string path;
   std::uint64_t bytes = 0;
   std::uint64_t rows = 0;  // of Parquet parts
+  // In the file, before the stretch that the part's line is counted from (unpack_range.h).
+  std::uint64_t lines_before = 0;
 };
 Result<std::vector<UnpackedPart>> unpack(Session& session, const TableSource& source,
                                          std::uint32_t file, std::uint64_t partition_size,

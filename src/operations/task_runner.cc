@@ -49,22 +49,40 @@ std::vector<std::string> allowed_folders(const JobDescription& job, const std::s
   return out;
 }
 
+// The whole of a file, of any kind, or a stretch of compressed text.
+Result<std::vector<UnpackedPart>> unpack_parts(TaskEnv& env, const UnpackTask& task,
+                                               const ScanOptions& options) {
+  const auto& source = env.plan().inputs[task.input].source;
+  const std::uint64_t part_bytes = env.job.spec.partition_size;
+  const std::string prefix = env.path_of("part");
+  if (source.files[task.file].cuts.empty())
+    return unpack(env.session(), source, task.file, part_bytes, prefix, options);
+  POLYSOME_TRY(check_unchanged(source, {{task.file, 0, 0, 0, 0}}));
+  POLYSOME_ASSIGN(auto stretch,
+                  unpack_range(source, task.file, task.range, part_bytes, prefix, options));
+  auto& result = env.output.result;
+  result.payload["lines"] = stretch.lines;
+  result.ends_inside_if_outside = stretch.ends_inside_if_outside;
+  result.ends_inside_if_inside = stretch.ends_inside_if_inside;
+  return std::move(stretch.parts);
+}
+
 Status unpack_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const UnpackTask task, unpack_task(env.plan(), env.spec.task.index));
   const auto& source = env.plan().inputs[task.input].source;
   ScanOptions options;
+  options.start_inside_quotes = env.spec.start_inside_quotes;
   options.progress = env.context.progress;
   options.cancelled = env.context.cancelled;
   options.connections = env.context.connections;
-  const std::string prefix = env.path_of("part");
-  POLYSOME_ASSIGN(const auto parts, unpack(env.session(), source, task.file,
-                                           env.job.spec.partition_size, prefix, options));
+  POLYSOME_ASSIGN(const auto parts, unpack_parts(env, task, options));
   const auto start = output_path(env.spec, "").filename().string().size();
   for (const auto& part : parts) {
     const auto name = std::filesystem::path(part.path).filename().string();
     env.note_file(name.substr(start), part.rows);
   }
-  env.output.result.bytes_in = source.files[task.file].bytes;
+  env.output.result.bytes_in =
+      std::min(task.range.end, source.files[task.file].bytes) - task.range.begin;
   return {};
 }
 

@@ -16,16 +16,48 @@ namespace {
 
 constexpr const char* kUnpackStage = "unpack";
 constexpr const char* kSecondPlanStage = "plan.2";
+// Of compressed text: fewer bytes are not worth a task; a slot gets some, so that all end together.
+constexpr std::uint64_t kLeastStretch = 1'000'000;
+constexpr std::uint64_t kStretchesASlot = 3;
+constexpr std::uint64_t kMostStretches = 1000;  // of one file
 
 std::string relative_path(const TaskSpec& spec, const std::string& role) {
   return spec.stage_name + "/" + output_path(spec, role).filename().string();
 }
 
-std::uint32_t unpack_tasks(const PlanDocument& plan) {
+std::uint32_t unpack_tasks(const TableSource& source) {
   std::size_t n = 0;
-  for (const auto& t : plan.inputs)
-    if (!t.source.splittable()) n += t.source.files.size();
-  return static_cast<std::uint32_t>(n);
+  for (const auto& f : source.files) n += f.cuts.size() + 1;
+  return source.splittable() ? 0 : static_cast<std::uint32_t>(n);
+}
+
+std::uint32_t unpack_tasks(const PlanDocument& plan) {
+  std::uint32_t n = 0;
+  for (const auto& t : plan.inputs) n += unpack_tasks(t.source);
+  return n;
+}
+
+bool is_packed_text(const TableSource& source) {
+  return (source.format == "csv" || source.format == "tsv" || source.format == "ndjson") &&
+         !source.splittable();
+}
+
+// Compressed files of many blocks or frames are unpacked in stretches, some for each slot.
+Status cut_packed(const JobDescription& job, PlanDocument* plan) {
+  std::uint64_t total = 0;
+  for (const auto& t : plan->inputs)
+    if (is_packed_text(t.source)) total += t.source.total_bytes();
+  const std::uint64_t most = std::max<std::uint64_t>(job.spec.partition_size, 1);
+  const std::uint64_t least = std::min(most, kLeastStretch);
+  const auto slots = static_cast<std::uint64_t>(std::max(job.slots, 1));
+  const std::uint64_t bytes = std::clamp(total / (kStretchesASlot * slots), least, most);
+  for (auto& t : plan->inputs) {
+    if (!is_packed_text(t.source)) continue;
+    for (auto& file : t.source.files) {
+      POLYSOME_ASSIGN(file.cuts, packed_cuts(file, std::max(bytes, file.bytes / kMostStretches)));
+    }
+  }
+  return {};
 }
 
 // The inspected datasets, not cut yet.
@@ -50,14 +82,22 @@ Status replace_unpacked(const TaskSpec& spec, PlanDocument* plan) {
   std::uint32_t task = 0;
   for (auto& table : plan->inputs) {
     if (table.source.splittable()) continue;
-    const auto files = static_cast<std::uint32_t>(table.source.files.size());
+    const std::uint32_t tasks = unpack_tasks(table.source);
     POLYSOME_ASSIGN(const auto manifests,
-                    stage_manifests(spec.job_folder, kUnpackStage, task, files));
-    task += files;
+                    stage_manifests(spec.job_folder, kUnpackStage, task, tasks));
+    task += tasks;
     std::vector<UnpackedPart> parts;
     const auto folder = std::filesystem::path(spec.job_folder) / kUnpackStage;
-    for (const auto& m : manifests)
-      for (const auto& f : m.files) parts.push_back({(folder / f.name).string(), f.bytes, f.rows});
+    auto manifest = manifests.begin();
+    for (const auto& file : table.source.files) {
+      std::uint64_t lines = 0;
+      for (std::size_t i = 0; i <= file.cuts.size(); ++i, ++manifest) {
+        for (const auto& f : manifest->files)
+          parts.push_back({(folder / f.name).string(), f.bytes, f.rows, lines});
+        if (const Json& told = manifest->result.payload; told.is_object())
+          lines += told.value("lines", std::uint64_t{0});
+      }
+    }
     table.source = unpacked_source(table.source, parts);
   }
   return {};
@@ -101,6 +141,8 @@ OperationPlan unpack_first(const PlanDocument& plan) {
   unpack.tasks = unpack_tasks(plan);
   for (const auto& t : plan.inputs)
     if (!t.source.splittable()) unpack.bytes += t.source.total_bytes();
+  for (const auto& t : plan.inputs)
+    for (const auto& f : t.source.files) unpack.borders = unpack.borders || !f.cuts.empty();
   unpack.body = {{"run", kUnpackRun}};
   Stage again;
   again.name = kSecondPlanStage;
@@ -129,8 +171,17 @@ Result<UnpackTask> unpack_task(const PlanDocument& plan, std::uint32_t index) {
   for (std::uint32_t i = 0; i < plan.inputs.size(); ++i) {
     const auto& source = plan.inputs[i].source;
     if (source.splittable()) continue;
-    if (index < source.files.size()) return UnpackTask{i, index};
-    index -= static_cast<std::uint32_t>(source.files.size());
+    for (std::uint32_t f = 0; f < source.files.size(); ++f) {
+      const auto& cuts = source.files[f].cuts;
+      if (index > cuts.size()) {
+        index -= static_cast<std::uint32_t>(cuts.size() + 1);
+        continue;
+      }
+      UnpackTask out{i, f, {}};
+      if (index > 0) out.range.begin = cuts[index - 1];
+      if (index < cuts.size()) out.range.end = cuts[index];
+      return out;
+    }
   }
   return fail(Code::kInternal, "the unpack stage has more tasks than files");
 }
@@ -143,6 +194,7 @@ Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& jo
   PlanDocument plan;
   if (body.is_null()) {
     POLYSOME_ASSIGN(plan, inspect_all(job, session, connections));
+    POLYSOME_TRY(cut_packed(job, &plan));
   } else {
     POLYSOME_ASSIGN(plan, read_plan_document(spec.job_folder, body.at("plan").get<std::string>()));
     POLYSOME_TRY(replace_unpacked(spec, &plan));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/manifest.h"
+#include "data/unpack_range.h"
 #include "model/plan.h"
 #include "plan/job_description.h"
 #include "plan/plan_document.h"
@@ -46,10 +47,11 @@ Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& jo
                                   Session* session, const PlanOperation& operation,
                                   const Connections* connections = nullptr);
 
-// The file that task `index` of the unpack stage has to unpack.
+// What task `index` of the unpack stage has to unpack: a file, or a stretch of one.
 struct UnpackTask {
   std::uint32_t input = 0;
   std::uint32_t file = 0;
+  PackedRange range;
 };
 Result<UnpackTask> unpack_task(const PlanDocument& plan, std::uint32_t index);
 

@@ -35,8 +35,8 @@ class RowCutter {
   RowCutter(std::string_view text, std::size_t begin, std::size_t limit, TextShape shape,
             std::size_t fields, const std::vector<std::uint32_t>& wanted);
 
-  // `row` is valid until the next call. Fields of a row that has another number than it should
-  // must not be asked for, but those before row.fields with every field wanted.
+  // `row` is valid until the next call. A row may have another number of fields than it should:
+  // those from row.fields on must not be asked for.
   Next next(Row* row);
   // Where the row that next() gave begins; or, after kEnd, the next one.
   std::size_t row_begin() const { return row_begin_; }

@@ -82,9 +82,9 @@ Status guess_by_values(SqliteFile& file, const DatabaseUrl& url, TableSource* so
       const int at = static_cast<int>(c);
       if (sqlite3_column_type(rows.get(), at) == SQLITE_NULL) continue;
       if (sqlite3_column_type(rows.get(), at) == SQLITE_BLOB)
-        guesses[c].see("blob", '.', {});
+        guesses[c].see("blob", {}, {});
       else
-        guesses[c].see(rows.text(at), '.', {});
+        guesses[c].see(rows.text(at), {}, {});
     }
   }
   for (std::size_t c = 0; c < guesses.size(); ++c) {

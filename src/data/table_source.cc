@@ -57,7 +57,7 @@ void add_folder_columns(TableSource* source, const Json& layout) {
     const std::string& key = source->folder_keys[k];
     TypeGuess guess;
     for (const auto& file : source->files)
-      if (file.folder_values[k]) guess.see(*file.folder_values[k], '.', {});
+      if (file.folder_values[k]) guess.see(*file.folder_values[k], {}, {});
     SourceColumn column{key, std::string(name(guess.type(true))), "folder"};
     if (layout.contains("types") && layout["types"].contains(key))
       column.type = layout["types"][key].get<std::string>();
@@ -376,6 +376,8 @@ ScanReport ScanReport::total() const {
     out.bytes += p->bytes;
     out.rows += p->rows;
     out.bad_values += p->bad_values;
+    out.short_rows += p->short_rows;
+    out.long_rows += p->long_rows;
     // A part begins with a file, outside quotes: the last one's end holds for both starts.
     out.ends_inside_if_outside = p->ends_inside_if_outside;
     out.ends_inside_if_inside = p->ends_inside_if_inside;

@@ -95,6 +95,8 @@ struct ScanReport {
   std::uint64_t bytes = 0;
   std::uint64_t rows = 0;
   std::uint64_t bad_values = 0;  // turned into missing (on_bad_value "null")
+  std::uint64_t short_rows = 0;  // filled with missing (layout.ragged "repair")
+  std::uint64_t long_rows = 0;   // whose fields behind the last column were left out
   bool ends_inside_if_outside = false;
   bool ends_inside_if_inside = false;
   // Fills in the two above; call after the scan, at its end or not. May be called again. Empty:
@@ -124,6 +126,9 @@ struct ScanOptions {
   std::function<void(std::uint64_t)> progress;  // bytes
   const std::atomic<bool>* cancelled = nullptr;
   const Connections* connections = nullptr;  // to databases
+  // Rows that these tests leave out need not be given, nor their values be looked at (row_tests.h).
+  // Whoever asks still applies his own WHERE.
+  Json row_tests;
 };
 Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::string& view,
                                               const TableSource& source,

@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "data/decompress.h"
 #include "data/file_map.h"
+#include "data/text_header.h"
 #include "data/text_pieces.h"
 #include "data/text_sniff.h"
 #include "data/text_source.h"
@@ -23,114 +24,40 @@ constexpr std::size_t kHeadBytes = 1'000'000;
 constexpr std::size_t kMostHeadBytes = 256'000'000;  // of one very long header line
 constexpr std::size_t kSpotBytes = 256'000;
 constexpr std::size_t kSpots = 15;
+constexpr std::size_t kSniffSpots = 7;
+constexpr std::size_t kSniffBytes = 64'000;
 constexpr std::uint64_t kSeenBytes = 64'000'000;  // of many files, for the types
 constexpr std::size_t kMostSeenFiles = 2000;
 constexpr std::size_t kMostTypeWarnings = 20;
 
-bool is_number(std::string_view text) { return parse_double(trim(text)).has_value(); }
-
-struct Header {
-  std::vector<std::string> names;
-  std::size_t data_offset = 0;
-  bool present = true;
-  std::size_t fields = 0;  // of a data row
-  Json warnings = Json::array();
+// How the rows of one file are looked at for their types.
+struct Looking {
+  TextShape shape;
+  NumberStyle numbers;
+  bool repair = false;
+  std::size_t fields = 0;
+  std::set<std::size_t> lengths;  // of rows that count
+  std::vector<MissingTexts> missing;
+  std::vector<TypeGuess> guesses;
 };
 
-void warn(Json* warnings, const char* code, std::size_t count, std::string message) {
-  warnings->push_back({{"code", code}, {"count", count}, {"message", std::move(message)}});
-}
+enum class Place : std::uint8_t { kHead, kSpot };
 
-std::string in_lower_case(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-void make_unique(std::vector<std::string>* names, Json* warnings) {
-  std::set<std::string> used;
-  std::size_t repeated = 0, empty = 0;
-  for (std::size_t i = 0; i < names->size(); ++i) {
-    std::string& name = (*names)[i];
-    if (name.empty()) {
-      name = fmt::format("column_{}", i + 1);
-      ++empty;
-    }
-    const std::string base = name;
-    // SQL does not tell names apart by case: Abc and ABC would be read as one.
-    for (int n = 1; used.contains(in_lower_case(name)); ++n) name = fmt::format("{}_{}", base, n);
-    if (name != base) ++repeated;
-    used.insert(in_lower_case(name));
-  }
-  if (repeated > 0)
-    warn(warnings, "repeated_column_names", repeated,
-         fmt::format("{} column name{} stood there before; a number was added", repeated,
-                     repeated == 1 ? "" : "s"));
-  if (empty > 0)
-    warn(warnings, "empty_column_names", empty,
-         fmt::format("{} column{} had no name and got column_N", empty, empty == 1 ? "" : "s"));
-}
-
-Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape,
-                           const Json& layout, const std::string& label, bool whole) {
-  RowScanner rows(text, at, shape);
-  if (rows.next_row() >= text.size())
-    return fail(Code::kUserData, fmt::format("{} is empty", label),
-                "it needs at least a header line");
-  if (!rows.read_row())
-    return fail(Code::kUserData,
-                fmt::format("{}: the header's quoted field is never closed", label));
-  Header out;
-  std::string buffer;
-  const auto first_row_at = static_cast<std::size_t>(rows.fields().front().begin - text.data());
-  bool all_numbers = true;
-  for (const auto& f : rows.fields()) {
-    const auto name = field_text(f, shape.quote, &buffer);
-    if (!valid_utf8(name) || name.find('\0') != std::string_view::npos)
-      return fail(Code::kUserData, fmt::format("{}: the header is not text in UTF-8", label),
-                  "is this a delimited text file? Give its format, or convert it to UTF-8");
-    all_numbers = all_numbers && is_number(name);
-    out.names.emplace_back(name);
-  }
-  out.present = layout.contains("header") ? layout["header"].get<bool>() : !all_numbers;
-  out.fields = out.names.size();
-  if (!out.present) {
-    out.data_offset = first_row_at;
-    for (std::size_t i = 0; i < out.names.size(); ++i)
-      out.names[i] = fmt::format("column_{}", i + 1);
-    return out;
-  }
-  out.data_offset = rows.next_row();
-  // R's row names: the header is one field shorter than the rows.
-  if (rows.next_row() < text.size()) {
-    std::size_t rows_seen = 0, longer = 0;
-    while (rows_seen < kSniffRows && rows.next_row() < text.size()) {
-      if (!rows.read_row()) break;
-      if (rows.next_row() >= text.size() && !whole && rows_seen > 0) break;
-      ++rows_seen;
-      longer += rows.fields().size() == out.names.size() + 1 ? 1 : 0;
-    }
-    if (rows_seen > 0 && longer == rows_seen) {
-      out.names.insert(out.names.begin(), "row_name");
-      ++out.fields;
-    }
-  }
-  make_unique(&out.names, &out.warnings);
-  return out;
-}
-
-// Shows the rows of [at, end of text) to the guesses; rows with another number of fields are left
-// out (a spot may have begun inside a quoted field).
-void see_rows(std::string_view text, std::size_t at, TextShape shape, char decimal,
-              std::size_t fields, bool to_the_end, const std::vector<MissingTexts>& missing,
-              std::vector<TypeGuess>* guesses) {
-  RowScanner rows(text, at, shape);
+// Shows the rows of [at, end of text) to the guesses. Rows with another number of fields are left
+// out, also where they are repaired unless the head had such rows: a spot may have begun inside a
+// quoted field.
+void see_rows(std::string_view text, std::size_t at, Place place, bool to_the_end, Looking* look) {
+  RowScanner rows(text, at, look->shape);
   std::string buffer;
   while (rows.next_row() < text.size()) {
     const bool good = rows.read_row();
-    if (!good || rows.fields().size() != fields) continue;
+    const std::size_t length = rows.fields().size();
+    if (look->repair && good && place == Place::kHead) look->lengths.insert(length);
+    if (!good || !look->lengths.contains(length)) continue;
     if (!to_the_end && rows.next_row() >= text.size()) break;
-    for (std::size_t i = 0; i < fields; ++i)
-      (*guesses)[i].see(field_text(rows.fields()[i], shape.quote, &buffer), decimal, missing[i]);
+    for (std::size_t i = 0; i < std::min(length, look->fields); ++i)
+      look->guesses[i].see(field_text(rows.fields()[i], look->shape.quote, &buffer), look->numbers,
+                           look->missing[i]);
   }
 }
 
@@ -145,7 +72,7 @@ std::vector<std::size_t> telling_files(const TableSource& source, const InspectO
 
 bool is_text(const TypeGuess& guess) { return guess.type(false) == ValueType::kString; }
 
-Status guess_types(TableSource* source, TextShape shape, char decimal, std::size_t row_fields,
+Status guess_types(TableSource* source, const Looking& how, std::size_t row_fields,
                    const InspectOptions& options, const std::vector<MissingTexts>& missing,
                    std::vector<TypeGuess>* guesses, bool* all_seen, Json* warnings) {
   const auto telling = telling_files(*source, options);
@@ -154,33 +81,37 @@ Status guess_types(TableSource* source, TextShape shape, char decimal, std::size
   for (const auto index : telling) {
     const SourceFile& file = source->files[index];
     const std::size_t fields = file.row_fields > 0 ? file.row_fields : row_fields;
-    std::vector<TypeGuess> in_order(fields);
-    std::vector<MissingTexts> missing_here(fields);
+    Looking look = how;
+    look.fields = fields;
+    look.lengths = {fields};
+    look.guesses.resize(fields);
+    look.missing.resize(fields);
+    std::vector<TypeGuess>& in_order = look.guesses;
     for (std::size_t c = 0; c < guesses->size(); ++c) {
       const std::size_t f = file.fields.empty() ? c : file.fields[c];
       if (f >= fields) continue;
       in_order[f] = (*guesses)[c];
-      missing_here[f] = missing[c];
+      look.missing[f] = missing[c];
     }
     if (!file.compression.empty() || file.bytes <= kWholeBytes) {
       POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
-      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()), shape,
-               decimal, fields, sample.whole, missing_here, &in_order);
+      see_rows(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()),
+               Place::kHead, sample.whole, &look);
       *all_seen = *all_seen && sample.whole;
     } else {
       *all_seen = false;
       POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
       const auto text = mapped->text();
       see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)),
-               file.data_offset, shape, decimal, fields, false, missing_here, &in_order);
+               file.data_offset, Place::kHead, false, &look);
       for (std::size_t i = 1; i <= kSpots; ++i) {
         const std::size_t from = text.size() / (kSpots + 1) * i;
         // A spot holds some rows, however long they are.
         const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 3);
-        const std::size_t begin = row_start_at_or_after(text, from, false, shape);
+        const std::size_t begin = row_start_at_or_after(text, from, false, look.shape);
         if (begin >= text.size() || begin - from > kMostHeadBytes) continue;
-        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, shape, decimal, fields,
-                 false, missing_here, &in_order);
+        see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, Place::kSpot, false,
+                 &look);
       }
     }
     for (std::size_t c = 0; c < guesses->size(); ++c) {
@@ -201,51 +132,6 @@ Status guess_types(TableSource* source, TextShape shape, char decimal, std::size
   return {};
 }
 
-// What the headers of all files come to: each column once, in the order it was first met.
-struct HeaderUnion {
-  std::vector<std::string> names;
-  std::map<std::string, std::size_t> place;
-
-  void add(const std::vector<std::string>& more) {
-    for (const auto& name : more)
-      if (place.emplace(name, names.size()).second) names.push_back(name);
-  }
-};
-
-// Headers of further files: the same names, whose order may differ; some may be missing or more.
-Status check_header(const HeaderUnion& known, const Header& first, const Header& header,
-                    const std::string& first_label, const std::string& label) {
-  if (header.names == first.names) return {};
-  if (!header.present || !first.present)
-    return fail(
-        Code::kUserData,
-        fmt::format("{} has {} columns and {}, {} has {} and {}", label, header.names.size(),
-                    header.present ? "a header" : "no header", first_label, first.names.size(),
-                    first.present ? "a header" : "no header"),
-        "files of one dataset have headers, or the same columns in the same order");
-  const bool any = std::ranges::any_of(
-      header.names, [&](const std::string& name) { return known.place.contains(name); });
-  if (any) return {};
-  std::string theirs, ours;
-  for (const auto& n : header.names) theirs += (theirs.empty() ? "" : ", ") + n;
-  for (const auto& n : first.names) ours += (ours.empty() ? "" : ", ") + n;
-  return fail(Code::kUserData,
-              fmt::format("{} has no column of {}: {} against {}", label, first_label,
-                          theirs.substr(0, 200), ours.substr(0, 200)),
-              "files of one dataset share columns; load the others under a name of their own");
-}
-
-// Where each of the dataset's columns stands in a file.
-void place_columns(const HeaderUnion& all, const Header& header, std::size_t first_fields,
-                   SourceFile* file) {
-  file->data_offset = header.data_offset;
-  if (header.fields != first_fields) file->row_fields = static_cast<std::uint32_t>(header.fields);
-  if (header.names == all.names) return;
-  file->fields.assign(all.names.size(), kAbsent);
-  for (std::size_t i = 0; i < header.names.size(); ++i)
-    file->fields[all.place.at(header.names[i])] = static_cast<std::uint32_t>(i);
-}
-
 Status check_declared(const Json& layout, const std::vector<std::string>& names,
                       const std::string& id) {
   std::vector<std::string> asked;
@@ -259,6 +145,22 @@ Status check_declared(const Json& layout, const std::vector<std::string>& names,
                   fmt::format("layout names column \"{}\", which is not in dataset {}{}", name, id,
                               did_you_mean(name, names)));
   return {};
+}
+
+// The head, and the rows of some places further on that a delimiter is told from.
+Result<SniffPlaces> sniff_places(const SourceFile& file, const Sample& sample, bool spots) {
+  SniffPlaces out;
+  out.head = sample.text;
+  out.whole = sample.whole;
+  if (!spots || sample.whole || !file.compression.empty()) return out;
+  POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
+  const auto text = mapped->text();
+  for (std::size_t i = 1; i <= kSniffSpots; ++i) {
+    const std::string_view spot = text.substr(text.size() / (kSniffSpots + 1) * i, kSniffBytes);
+    const auto line = spot.find('\n');
+    if (line != std::string_view::npos) out.spots.emplace_back(spot.substr(line + 1));
+  }
+  return out;
 }
 
 }  // namespace
@@ -295,7 +197,8 @@ void warn_of_absent(const TableSource& source, Json* warnings) {
 Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options) {
   TextShape shape;
   shape.comment = letter(layout, "comment", '\0');
-  const char decimal = letter(layout, "decimal", '.');
+  const NumberStyle numbers = number_style_of(layout);
+  const std::string ragged = layout.value("ragged", std::string("strict"));
   Header first;
   std::string first_label;
   HeaderUnion all;
@@ -325,12 +228,14 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
     if (i == 0) shape.delimiter = letter(layout, "delimiter", ',');
     if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
         sample.text[at] == '#') {
-      at = told_preamble(sample, at, source->format, fresh, &shape);
+      POLYSOME_ASSIGN(const SniffPlaces places, sniff_places(file, sample, fresh));
+      at = told_preamble(places, at, source->format, fresh, &shape);
     } else {
       at = skip_preamble(sample.text, at, shape.comment);
-      if (fresh)
-        shape.delimiter =
-            sniff_delimiter(sample.text, at, source->format, shape.quote, sample.whole);
+      if (fresh) {
+        POLYSOME_ASSIGN(const SniffPlaces places, sniff_places(file, sample, true));
+        shape.delimiter = sniff_delimiter(places, at, source->format, shape.quote);
+      }
     }
     POLYSOME_ASSIGN(Header header,
                     read_header(sample.text, at, shape, layout, label, sample.whole));
@@ -371,8 +276,12 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
   std::vector<TypeGuess> guesses(first.names.size());
   bool all_seen = true;
   for (const auto& n : first.names) source->columns.push_back({n, "", ""});
-  POLYSOME_TRY(guess_types(source, shape, decimal, first.fields, options, missing, &guesses,
-                           &all_seen, &first.warnings));
+  Looking look;
+  look.shape = shape;
+  look.numbers = numbers;
+  look.repair = ragged == "repair";
+  POLYSOME_TRY(guess_types(source, look, first.fields, options, missing, &guesses, &all_seen,
+                           &first.warnings));
   for (std::size_t c = 0; c < first.names.size(); ++c) {
     SourceColumn& column = source->columns[c];
     column.type = name(guesses[c].type(all_seen));
@@ -387,8 +296,10 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
                      {"quote", "\""},
                      {"comment", shape.comment == '\0' ? "" : std::string(1, shape.comment)},
                      {"header", first.present},
-                     {"decimal", std::string(1, decimal)},
+                     {"decimal", std::string(1, numbers.decimal)},
                      {"fields", first.fields}};
+  if (numbers.thousands != '\0') source->dialect["thousands"] = std::string(1, numbers.thousands);
+  if (ragged != "strict") source->dialect["ragged"] = ragged;
   if (!null_values.is_null()) source->dialect["null_values"] = null_values;
   // What text cannot tell, matrix operations want to know.
   for (const char* key : {"kind", "orientation", "label_columns", "scale", "zero_is_missing"})
@@ -429,7 +340,7 @@ Status inspect_ndjson(TableSource* source, const Json& layout, const InspectOpti
         if (value.is_null()) continue;
         const bool text = value.is_string() || value.is_structured();
         only_text[key] = only_text[key] || text;
-        if (!text) guess->second.see(dump(value), '.', {});
+        if (!text) guess->second.see(dump(value), {}, {});
       }
     }
   }

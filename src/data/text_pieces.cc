@@ -40,8 +40,8 @@ Result<std::shared_ptr<TextScan>> make_text_scan(const TableSource& source,
   auto scan = std::make_shared<TextScan>();
   scan->ndjson = source.format == "ndjson";
   scan->shape = scan->ndjson ? TextShape{'\n', '\0', '\0'} : shape_of(source.dialect);
-  const auto decimal = source.dialect.value("decimal", std::string("."));
-  scan->decimal = decimal.empty() ? '.' : decimal.front();
+  scan->numbers = number_style_of(source.dialect);
+  scan->repair = source.dialect.value("ragged", std::string()) == "repair";
   scan->expected_fields = source.dialect.value("fields", source.columns.size());
   const Json null_values =
       source.dialect.contains("null_values") ? source.dialect["null_values"] : Json();
@@ -51,6 +51,7 @@ Result<std::shared_ptr<TextScan>> make_text_scan(const TableSource& source,
                              MissingTexts(null_values, c.name)});
   scan->bad_is_missing = source.on_bad_value == "null";
   scan->options = options;
+  if (!scan->ndjson) scan->tests = row_tests(options.row_tests, scan->columns);
   scan->report = std::make_shared<ScanReport>();
   std::map<std::uint32_t, std::shared_ptr<const FileMap>> maps;
   constexpr EndStates given{false, true};  // nothing read yet: as started

@@ -10,6 +10,7 @@
 
 #include "data/file_map.h"
 #include "data/row_scanner.h"
+#include "data/row_tests.h"
 #include "data/table_source.h"
 #include "data/values.h"
 
@@ -40,11 +41,13 @@ struct ScanPiece {
 struct TextScan {
   bool ndjson = false;
   TextShape shape;
-  char decimal = '.';
+  NumberStyle numbers;
   std::size_t expected_fields = 0;
+  bool repair = false;  // rows may have fewer fields (the rest is missing) or more (left out)
   std::vector<ScanColumn> columns;
   std::vector<ScanPiece> pieces;
   bool bad_is_missing = false;
+  std::shared_ptr<const RowTest> tests;  // null: every row is given
   ScanOptions options;
   // States before the last piece for both starts, and whether the last one's own are known.
   EndStates states_before_last{false, true};

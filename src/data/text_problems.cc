@@ -69,12 +69,19 @@ void TextProblems::row_error(std::size_t piece, std::size_t row_begin, const std
   fatal_->errors.push_back(std::move(item));
 }
 
-void TextProblems::wrong_fields(std::size_t piece, std::size_t row_begin, std::size_t fields) {
-  row_error(piece, row_begin,
-            fmt::format("{} field{} where the header has {}", with_thousands(fields),
-                        fields == 1 ? "" : "s", with_thousands(scan_->expected_fields)),
-            "repair the row, or declare layout.delimiter or layout.comment if the file was read "
-            "wrongly");
+bool TextProblems::repaired(std::size_t piece, std::size_t row_begin, std::size_t fields) {
+  if (scan_->repair) {
+    ++(fields < scan_->expected_fields ? scan_->report->short_rows : scan_->report->long_rows);
+    return true;
+  }
+  row_error(
+      piece, row_begin,
+      fmt::format("{} field{} where the header has {}", with_thousands(fields),
+                  fields == 1 ? "" : "s", with_thousands(scan_->expected_fields)),
+      "repair the file; or take such rows as they are, short ones filled with missing values: "
+      "layout.ragged \"repair\"; or declare layout.delimiter or layout.comment if it was read "
+      "wrongly");
+  return false;
 }
 
 void TextProblems::unreadable_row(std::size_t piece, std::size_t row_begin, RowCutter::Next why) {

@@ -21,7 +21,9 @@ class TextProblems {
   // Of the row that begins at `row_begin` of piece `piece`.
   void bad_value(std::size_t piece, std::size_t row_begin, const ScanColumn& column,
                  std::string_view text);
-  void wrong_fields(std::size_t piece, std::size_t row_begin, std::size_t fields);
+  // A row of another number of fields than it should have: counted where the job repairs such rows,
+  // else an error (false).
+  bool repaired(std::size_t piece, std::size_t row_begin, std::size_t fields);
   void unreadable_row(std::size_t piece, std::size_t row_begin, RowCutter::Next why);
   void row_error(std::size_t piece, std::size_t row_begin, const std::string& what,
                  std::string hint);

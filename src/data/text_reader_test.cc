@@ -119,8 +119,8 @@ TEST(Values, WhatIsNoNumberIsNotTakenForOne) {
     EXPECT_FALSE(parse_int64(text)) << text;
   EXPECT_EQ(parse_int64("+7"), 7);
   EXPECT_EQ(parse_int64("-9223372036854775808"), INT64_MIN);
-  EXPECT_EQ(parse_double("1,5", ','), 1.5);
-  EXPECT_FALSE(parse_double("1.5", ','));
+  EXPECT_EQ(parse_double("1,5", {','}), 1.5);
+  EXPECT_FALSE(parse_double("1.5", {','}));
   for (const char* text : {"2026-02-29", "2026-13-01", "2026-1-1", "26-01-01"})
     EXPECT_FALSE(parse_date(text)) << text;
   EXPECT_EQ(parse_date("1970-01-02"), 1);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "data/row_cutter.h"
+#include "data/row_gate.h"
 #include "data/text_problems.h"
 #include "data/text_source.h"
 #include "kernels/number_text.h"
@@ -35,10 +36,14 @@ class Scanner {
       target.column = &column;
       target.field = wanted[i];
       target.plain = !column.missing.declared();
-      target.quick_double = target.plain && scan_->decimal == '.';
+      target.quick_double = target.plain && scan_->numbers.usual();
       targets_.push_back(target);
     }
     n_vectors_ = wanted.size();
+    if (scan_->tests == nullptr) return;
+    std::vector<std::uint32_t> read;
+    for (const auto& t : targets_) read.push_back(static_cast<std::uint32_t>(t.field));
+    gate_.emplace(*scan_, &problems_, std::move(read));
   }
 
   // Fills the chunk; sets a session error and returns false when the scan failed.
@@ -49,6 +54,7 @@ class Scanner {
     std::size_t place = 0;  // vector of the chunk
     const ScanColumn* column = nullptr;
     std::size_t field = 0;   // column of the scan
+    std::uint32_t at = 0;    // field of the piece's rows
     std::size_t wanted = 0;  // place among the cutter's wanted fields
     bool plain = false;      // no texts are declared to be missing
     bool quick_double = false;
@@ -82,6 +88,7 @@ class Scanner {
   Session* session_;
   TextProblems problems_;
   std::vector<Target> targets_;
+  std::optional<RowGate> gate_;
   std::size_t n_vectors_ = 0;
   std::size_t piece_ = 0;
   std::optional<RowCutter> rows_;
@@ -101,13 +108,17 @@ bool Scanner::open_piece() {
   std::vector<std::uint32_t> fields;
   for (const auto& t : targets_) fields.push_back(scan_->ndjson ? 0 : piece.field_of(t.field));
   std::vector<std::uint32_t> sorted = fields;
+  if (gate_) gate_->need(piece, &sorted);
   std::ranges::sort(sorted);
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
   if (sorted.empty() && scan_->ndjson) sorted.push_back(0);
-  for (std::size_t i = 0; i < targets_.size(); ++i)
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    targets_[i].at = fields[i];
     targets_[i].wanted =
         static_cast<std::size_t>(std::ranges::lower_bound(sorted, fields[i]) - sorted.begin());
+  }
   rows_.emplace(text, piece.begin, piece.limit, scan_->shape, scan_->expected_fields, sorted);
+  if (gate_) gate_->open_piece(piece_, sorted);
   return true;
 }
 
@@ -163,10 +174,10 @@ void Scanner::store(Target& target, std::size_t row, std::string_view text, bool
   if (target.plain ? text.empty() : column.missing.holds(text)) return set_missing(target, row);
   switch (column.type) {
     case ValueType::kInt64:
-      if (const auto v = parse_int64(text)) return put(target, row, *v);
+      if (const auto v = parse_int64(text, scan_->numbers)) return put(target, row, *v);
       break;
     case ValueType::kDouble:
-      if (const auto v = parse_double(text, scan_->decimal)) return put(target, row, *v);
+      if (const auto v = parse_double(text, scan_->numbers)) return put(target, row, *v);
       break;
     case ValueType::kBool:
       if (const auto v = parse_bool(text)) return put(target, row, *v);
@@ -247,11 +258,18 @@ bool Scanner::pause() {
 
 // Reads the next row into row `row` of the chunk. False: there is none, or it cannot be read.
 bool Scanner::read_row(std::size_t row) {
+  bool whole = true;  // as many fields as there should be
   for (;;) {
     if (!rows_ && !open_piece()) return false;
     const auto next = rows_->next(&row_);
     row_begin_ = rows_->row_begin();
-    if (next == RowCutter::Next::kRow) break;
+    if (next == RowCutter::Next::kRow) {
+      whole = scan_->ndjson || row_.fields == scan_->expected_fields;
+      if (!whole && !problems_.repaired(piece_, row_begin_, row_.fields)) return false;
+      if (!gate_ || gate_->lets(*rows_, row_, row_begin_)) break;
+      if (problems_.enough() || (row_begin_ >= counted_ + kPauseBytes && !pause())) return false;
+      continue;
+    }
     if (next != RowCutter::Next::kEnd) {
       problems_.unreadable_row(piece_, row_begin_, next);
       return false;
@@ -260,8 +278,12 @@ bool Scanner::read_row(std::size_t row) {
   }
   if (scan_->ndjson) {
     read_json_line(row);
-  } else if (row_.fields != scan_->expected_fields) {
-    problems_.wrong_fields(piece_, row_begin_, row_.fields);
+  } else if (!whole && row_.fields < scan_->expected_fields) {
+    for (auto& target : targets_)
+      if (target.at < row_.fields)
+        read_field(target, row, rows_->field(row_, target.wanted));
+      else
+        set_missing(target, row);
   } else {
     for (auto& target : targets_) read_field(target, row, rows_->field(row_, target.wanted));
   }

@@ -37,15 +37,19 @@ std::size_t skip_preamble(std::string_view text, std::size_t at, char comment, s
   return at;
 }
 
-char sniff_delimiter(std::string_view text, std::size_t at, const std::string& format, char quote,
-                     bool whole) {
+char sniff_delimiter(const SniffPlaces& places, std::size_t at, const std::string& format,
+                     char quote) {
   const std::array<char, 4> order = format == "tsv" ? std::array<char, 4>{'\t', ',', ';', '|'}
                                                     : std::array<char, 4>{',', '\t', ';', '|'};
   char best = order[0];
   double best_score = 0;
   for (const char d : order) {
-    const auto counts = field_counts(text, at, {d, quote, '\0'}, whole);
+    auto counts = field_counts(places.head, at, {d, quote, '\0'}, places.whole);
     if (counts.empty()) continue;
+    for (const auto& spot : places.spots) {
+      const auto more = field_counts(spot, 0, {d, quote, '\0'}, false);
+      counts.insert(counts.end(), more.begin(), more.end());
+    }
     std::map<std::size_t, std::size_t> seen;
     // The header may be one field short (row names); the rows decide.
     for (std::size_t i = counts.size() > 1 ? 1 : 0; i < counts.size(); ++i) ++seen[counts[i]];
@@ -64,22 +68,21 @@ char sniff_delimiter(std::string_view text, std::size_t at, const std::string& f
   return best;
 }
 
-std::size_t told_preamble(const Sample& sample, std::size_t at, const std::string& format,
+std::size_t told_preamble(const SniffPlaces& places, std::size_t at, const std::string& format,
                           bool fresh, TextShape* shape) {
   std::size_t last = at;
-  const std::size_t behind = skip_preamble(sample.text, at, '#', &last);
-  if (fresh)
-    shape->delimiter = sniff_delimiter(sample.text, behind, format, shape->quote, sample.whole);
-  const auto rows = field_counts(sample.text, behind, *shape, sample.whole);
-  const auto header = field_counts(sample.text, last, *shape, sample.whole);
+  const std::string_view head = places.head;
+  const std::size_t behind = skip_preamble(head, at, '#', &last);
+  if (fresh) shape->delimiter = sniff_delimiter(places, behind, format, shape->quote);
+  const auto rows = field_counts(head, behind, *shape, places.whole);
+  const auto header = field_counts(head, last, *shape, places.whole);
   // "# on Monday, of course" may be as wide by chance; "# a,b" alone is what numpy writes.
-  const bool like_header =
-      last + 1 < sample.text.size() && (sample.text[last + 1] != ' ' || last == at);
+  const bool like_header = last + 1 < head.size() && (head[last + 1] != ' ' || last == at);
   const bool is_header =
       like_header && !header.empty() && (rows.empty() || (rows[0] > 1 && header[0] == rows[0]));
   if (is_header) {
     if (fresh && rows.empty())
-      shape->delimiter = sniff_delimiter(sample.text, last, format, shape->quote, sample.whole);
+      shape->delimiter = sniff_delimiter(places, last, format, shape->quote);
     return last;
   }
   shape->comment = '#';

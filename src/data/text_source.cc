@@ -26,6 +26,10 @@ TextShape shape_of(const Json& dialect) {
           letter(dialect, "comment", '\0')};
 }
 
+NumberStyle number_style_of(const Json& dialect) {
+  return {letter(dialect, "decimal", '.'), letter(dialect, "thousands", '\0')};
+}
+
 Result<Sample> head_sample(const SourceFile& file, std::size_t bytes) {
   Sample out;
   if (file.compression.empty()) {

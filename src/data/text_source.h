@@ -20,6 +20,7 @@ struct Sample {
 Result<Sample> head_sample(const SourceFile& file, std::size_t bytes);
 
 TextShape shape_of(const Json& dialect);
+NumberStyle number_style_of(const Json& dialect);
 // The one character of a dialect's or layout's member; '\0' for an empty one.
 char letter(const Json& layout, const char* key, char otherwise);
 

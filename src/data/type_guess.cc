@@ -32,8 +32,8 @@ Usual usual_number(std::string_view text) {
 
 }  // namespace
 
-void TypeGuess::see(std::string_view raw, char decimal, const MissingTexts& missing) {
-  if (decimal == '.' && !missing.declared()) {
+void TypeGuess::see(std::string_view raw, NumberStyle style, const MissingTexts& missing) {
+  if (style.usual() && !missing.declared()) {
     const Usual usual = usual_number(raw);
     if (usual != Usual::kOther) {
       any_ = true;
@@ -47,8 +47,8 @@ void TypeGuess::see(std::string_view raw, char decimal, const MissingTexts& miss
     return;
   text_missing_ = false;
   any_ = true;
-  if (int64_) int64_ = parse_int64(text).has_value() && !leading_zero(text);
-  if (double_ && !int64_) double_ = parse_double(text, decimal).has_value() && !leading_zero(text);
+  if (int64_) int64_ = parse_int64(text, style).has_value() && !leading_zero(text);
+  if (double_ && !int64_) double_ = parse_double(text, style).has_value() && !leading_zero(text);
   if (bool_) bool_ = parse_bool(text).has_value();
   if (date_) date_ = parse_date(text).has_value();
   if (timestamp_) timestamp_ = parse_timestamp(text).has_value();

@@ -10,7 +10,7 @@ namespace polysome {
 class TypeGuess {
  public:
   // One value that is not missing by the column's own list.
-  void see(std::string_view text, char decimal, const MissingTexts& missing);
+  void see(std::string_view text, NumberStyle style, const MissingTexts& missing);
   // `whole`: every value of the column was seen. A column without values is double then (all of
   // them missing), else string.
   ValueType type(bool whole) const;

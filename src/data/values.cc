@@ -83,7 +83,38 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::optional<std::int64_t> parse_int64(std::string_view text) {
+namespace {
+
+// Takes the separators out of `text` into `plain`; false: they do not stand where thousands end.
+bool without_thousands(std::string_view text, NumberStyle style, std::string* plain) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::size_t i = !text.empty() && (text[0] == '-' || text[0] == '+') ? 1 : 0;
+  plain->assign(text.substr(0, i));
+  std::size_t digits = 0;  // since the last separator
+  bool any = false;
+  for (; i < text.size() && (is_digit(text[i]) || text[i] == style.thousands); ++i) {
+    if (text[i] == style.thousands) {
+      if (digits == 0 || digits > 3 || (any && digits != 3)) return false;
+      any = true;
+      digits = 0;
+    } else {
+      plain->push_back(text[i]);
+      ++digits;
+    }
+  }
+  if (any && digits != 3) return false;
+  plain->append(text.substr(i));
+  return text.find(style.thousands, i) == std::string_view::npos;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> parse_int64(std::string_view text, NumberStyle style) {
+  std::string plain;
+  if (style.thousands != '\0' && text.find(style.thousands) != std::string_view::npos) {
+    if (!without_thousands(text, style, &plain)) return std::nullopt;
+    text = plain;
+  }
   if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   std::int64_t value = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -91,13 +122,17 @@ std::optional<std::int64_t> parse_int64(std::string_view text) {
   return value;
 }
 
-std::optional<double> parse_double(std::string_view text, char decimal) {
+std::optional<double> parse_double(std::string_view text, NumberStyle style) {
+  std::string plain, rewritten;
+  if (style.thousands != '\0' && text.find(style.thousands) != std::string_view::npos) {
+    if (!without_thousands(text, style, &plain)) return std::nullopt;
+    text = plain;
+  }
   if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
-  std::string rewritten;
-  if (decimal != '.') {
+  if (style.decimal != '.') {
     if (text.find('.') != std::string_view::npos) return std::nullopt;
     rewritten = text;
-    std::ranges::replace(rewritten, decimal, '.');
+    std::ranges::replace(rewritten, style.decimal, '.');
     text = rewritten;
   }
   double value = 0;
@@ -133,6 +168,22 @@ std::optional<std::int32_t> parse_date(std::string_view text) {
   return static_cast<std::int32_t>(std::chrono::sys_days(day).time_since_epoch().count());
 }
 
+namespace {
+
+// Of a time behind UTC's: +02:00, +0200, +02.
+std::optional<int> offset_minutes(std::string_view text) {
+  if (text.size() < 3 || (text[0] != '+' && text[0] != '-')) return std::nullopt;
+  const int hours = digits(text, 1, 2);
+  std::string_view rest = text.substr(3);
+  if (rest.starts_with(':')) rest.remove_prefix(1);
+  const int minutes = rest.empty() && text.size() == 3 ? 0 : digits(rest, 0, 2);
+  if (hours < 0 || hours > 15 || minutes < 0 || minutes > 59 || rest.size() > 2)
+    return std::nullopt;
+  return (text[0] == '-' ? -1 : 1) * (hours * 60 + minutes);
+}
+
+}  // namespace
+
 std::optional<std::int64_t> parse_timestamp(std::string_view text) {
   if (text.size() < 16 || (text[10] != ' ' && text[10] != 'T') || text[13] != ':')
     return std::nullopt;
@@ -160,8 +211,10 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text) {
       if (!any) return std::nullopt;
     }
   }
-  if (!rest.empty() && rest != "Z") return std::nullopt;
-  return micros;
+  if (rest.empty() || rest == "Z") return micros;
+  const auto offset = offset_minutes(rest);
+  if (!offset) return std::nullopt;
+  return micros - std::int64_t{*offset} * 60'000'000;
 }
 
 bool valid_utf8(std::string_view text) {

@@ -36,9 +36,18 @@ class MissingTexts {
 };
 
 std::string_view trim(std::string_view text);
-std::optional<std::int64_t> parse_int64(std::string_view text);
-// The nearest double, exactly rounded; inf and -inf are numbers, nan is not. `decimal`: '.' or ','.
-std::optional<double> parse_double(std::string_view text, char decimal = '.');
+
+// How numbers are written in a file. Thousands stand before the decimals only, in groups of three:
+// 1,234,567.8 is a number, 1,23 is not.
+struct NumberStyle {
+  char decimal = '.';
+  char thousands = '\0';  // none
+  // Both readers below take what is written without separators, so does anyone quicker.
+  bool usual() const { return decimal == '.'; }
+};
+std::optional<std::int64_t> parse_int64(std::string_view text, NumberStyle style = {});
+// The nearest double, exactly rounded; inf and -inf are numbers, nan is not.
+std::optional<double> parse_double(std::string_view text, NumberStyle style = {});
 std::optional<bool> parse_bool(std::string_view text);               // true, false in any case
 std::optional<std::int32_t> parse_date(std::string_view text);       // YYYY-MM-DD: days since 1970
 std::optional<std::int64_t> parse_timestamp(std::string_view text);  // microseconds since 1970, UTC

@@ -64,6 +64,8 @@ Json layout_schema() {
             {"delimiter", letter(1)},
             {"comment", letter(0)},
             {"decimal", letter(1)},
+            {"thousands", letter(0)},
+            {"ragged", {{"enum", {"strict", "repair"}}}},
             {"header", {{"type", "boolean"}}},
             {"zero_is_missing", {{"type", "boolean"}}},
             {"types",

@@ -120,6 +120,20 @@ Result<Json> parse_layout(const Json& layout, const std::string& pointer) {
   letter("delimiter", false);
   letter("comment", true);
   letter("decimal", false);
+  letter("thousands", true);
+  const auto letter_of = [&](const char* key, const char* otherwise) {
+    return out.value(key, std::string(otherwise));
+  };
+  if (const auto t = letter_of("thousands", ""); !t.empty()) {
+    if (t == letter_of("decimal", "."))
+      r.refuse("thousands", Code::kInvalid,
+               fmt::format("\"{}\" cannot separate both thousands and decimals", t),
+               "say which is which: layout.decimal \",\" and layout.thousands \".\"");
+    else if ((t[0] >= '0' && t[0] <= '9') || t == "-" || t == "+" || t == "e" || t == "E")
+      r.refuse("thousands", Code::kInvalid, fmt::format("\"{}\" is a letter of numbers itself", t),
+               "such as \",\", \".\", \" \" or \"'\"");
+  }
+  choice("ragged", {"strict", "repair"});
   if (const auto v = r.boolean("header")) out["header"] = *v;
   if (const auto v = r.boolean("zero_is_missing")) out["zero_is_missing"] = *v;
   if (const auto v = r.texts("label_columns")) out["label_columns"] = *v;

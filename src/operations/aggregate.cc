@@ -9,6 +9,7 @@
 
 #include "base/nearest.h"
 #include "operations/aggregate_plan.h"
+#include "operations/simple_where.h"
 
 namespace polysome {
 namespace {
@@ -215,6 +216,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
   if (p.contains("where")) {
     POLYSOME_ASSIGN(details.where,
                     check_where(*request.session, source, p["where"].get<std::string>()));
+    details.row_tests = simple_where(*request.session, source, details.where);
   }
   OperationPlan out = plan_aggregate(request, std::move(details));
   POLYSOME_ASSIGN(const auto delivery, delivery_of(request.job, {}));

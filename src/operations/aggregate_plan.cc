@@ -78,8 +78,10 @@ Json AggregateDetails::to_json() const {
   for (const auto& x : keys) k.push_back(column_json(x));
   for (const auto& x : columns) c.push_back(column_json(x));
   for (const auto& x : statistics) s.push_back({{"operation", x.operation}, {"q", x.q}});
-  return {{"shape", static_cast<int>(shape)}, {"keys", std::move(k)}, {"columns", std::move(c)},
-          {"statistics", std::move(s)},       {"where", where},       {"buckets", buckets}};
+  Json out = {{"shape", static_cast<int>(shape)}, {"keys", std::move(k)}, {"columns", std::move(c)},
+              {"statistics", std::move(s)},       {"where", where},       {"buckets", buckets}};
+  if (!row_tests.is_null()) out["row_tests"] = row_tests;
+  return out;
 }
 
 Result<AggregateDetails> AggregateDetails::from_json(const Json& j) {
@@ -92,6 +94,7 @@ Result<AggregateDetails> AggregateDetails::from_json(const Json& j) {
       out.statistics.push_back({x.at("operation").get<std::string>(), x.at("q").get<double>()});
     out.where = j.at("where").get<std::string>();
     out.buckets = j.at("buckets").get<std::uint32_t>();
+    if (const auto tests = j.find("row_tests"); tests != j.end()) out.row_tests = *tests;
     return out;
   } catch (const std::exception& e) {
     return fail(Code::kInternal, std::string("unreadable aggregate: ") + e.what());

@@ -41,6 +41,7 @@ struct AggregateDetails {
   std::vector<AggregateColumn> columns;
   std::vector<Statistic> statistics;
   std::string where;  // checked SQL, or empty
+  Json row_tests;     // the same for the reader of text (data/row_tests.h); null: needs SQL
   std::uint32_t buckets = 1;
 
   bool has(std::string_view operation) const;

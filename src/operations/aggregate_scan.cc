@@ -212,9 +212,10 @@ std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDet
 // False: it has to be done in SQL.
 Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
   // Work that is cut in pieces for want of memory spills, too.
-  if (details.counts_values() || !details.where.empty() || env.spec.split > 1) return false;
+  if (details.counts_values() || env.spec.split > 1) return false;
+  if (!details.where.empty() && details.row_tests.is_null()) return false;
   POLYSOME_ASSIGN(const auto text, env.open_text());
-  if (text == nullptr) return false;
+  if (text == nullptr || (!details.where.empty() && text->tests == nullptr)) return false;
   const auto plan = direct_plan(env, details, *text);
   if (!plan) return false;
   const auto states = make_text_states(text, *plan);

@@ -3,6 +3,7 @@
 
 #include "operations/columns.h"
 #include "operations/operation.h"
+#include "operations/simple_where.h"
 #include "operations/table_stages.h"
 
 namespace polysome {
@@ -56,6 +57,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
     POLYSOME_ASSIGN(const std::string where,
                     check_where(*request.session, source, parameters["where"].get<std::string>()));
     scan.select += " WHERE " + where;
+    scan.row_tests = simple_where(*request.session, source, where);
   }
   if (parameters.contains("limit")) scan.limit = parameters["limit"].get<std::uint64_t>();
   POLYSOME_ASSIGN(scan.delivery, delivery_of(request.job, {}));

@@ -190,17 +190,16 @@ Status query_body(TaskEnv& env) {
   // The rows are read here: what was met in them is known afterwards.
   POLYSOME_TRY(env.temp_table(kSqlAnswer, details.at("query").get<std::string>()));
   env.finish_scan();
-  std::uint64_t bad_values = 0;
-  if (env.output.result.payload.is_object())
-    bad_values = env.output.result.payload.value("bad_values", std::uint64_t{0});
+  ScanTotals totals;
+  totals.add(env.output.result.payload);
   return finish_sql_answer(env, details.at("delivery"),
-                           "one task: " + details.at("why").get<std::string>(), bad_values);
+                           "one task: " + details.at("why").get<std::string>(), totals);
 }
 
 }  // namespace
 
 Status finish_sql_answer(TaskEnv& env, const Json& delivery, const std::string& plan_text,
-                         std::uint64_t bad_values) {
+                         const ScanTotals& totals) {
   POLYSOME_ASSIGN(const std::string answer, answer_select(env));
   POLYSOME_ASSIGN(const std::uint64_t rows, env.write_parquet(answer, "table.parquet"));
   TableResult result;
@@ -213,8 +212,6 @@ Status finish_sql_answer(TaskEnv& env, const Json& delivery, const std::string& 
     result.value = true;
     result.value_column = columns[0].name;
   }
-  ScanTotals totals;
-  totals.bad_values = bad_values;
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
   return finish_table(env, std::move(result));
 }

@@ -196,7 +196,7 @@ Status result_body(TaskEnv& env) {
   const auto answer = details.at("answer").get<std::string>();
   POLYSOME_TRY(
       env.temp_table(kSqlAnswer, fmt::format(fmt::runtime(answer), read_parquet_sql(files))));
-  return finish_sql_answer(env, details.at("delivery"), kPlanText, scan_totals(scanned).bad_values);
+  return finish_sql_answer(env, details.at("delivery"), kPlanText, scan_totals(scanned));
 }
 
 // Braces of the caller's SQL are no places for the files.

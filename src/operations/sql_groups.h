@@ -14,6 +14,7 @@
 #include "kernels/sql_split.h"
 #include "operations/cells.h"
 #include "operations/operation.h"
+#include "operations/table_result.h"
 
 namespace polysome {
 
@@ -34,6 +35,6 @@ std::vector<StageBody> sql_groups_bodies();
 // Ends a sql task: the rows of the temporary table kSqlAnswer become the job's table.
 inline constexpr const char* kSqlAnswer = "ps_answer";
 Status finish_sql_answer(TaskEnv& env, const Json& delivery, const std::string& plan_text,
-                         std::uint64_t bad_values);
+                         const ScanTotals& totals);
 
 }  // namespace polysome

@@ -171,17 +171,33 @@ Status finish_table(TaskEnv& env, TableResult r) {
   return {};
 }
 
+void ScanTotals::add(const Json& payload) {
+  if (!payload.is_object()) return;
+  bad_values += payload.value("bad_values", std::uint64_t{0});
+  short_rows += payload.value("short_rows", std::uint64_t{0});
+  long_rows += payload.value("long_rows", std::uint64_t{0});
+}
+
 ScanTotals scan_totals(const std::vector<Manifest>& manifests) {
   ScanTotals totals;
   for (const auto& m : manifests) {
     totals.rows += m.result.rows;
-    if (m.result.payload.is_object())
-      totals.bad_values += m.result.payload.value("bad_values", std::uint64_t{0});
+    totals.add(m.result.payload);
   }
   return totals;
 }
 
 Status check_bad_values(const TaskEnv& env, const ScanTotals& totals, Json* warnings) {
+  const auto repaired = [&](const char* code, std::uint64_t n, const char* what) {
+    if (n > 0)
+      warnings->push_back({{"code", code},
+                           {"count", n},
+                           {"message", fmt::format("{} row{} {}", n, n == 1 ? "" : "s", what)}});
+  };
+  repaired("short_rows", totals.short_rows,
+           "had fewer fields than the header has; the rest was taken as missing");
+  repaired("long_rows", totals.long_rows,
+           "had more fields than the header has; those behind the last column were left out");
   if (totals.bad_values == 0) return {};
   const auto& most = env.job.spec.max_bad_values;
   if (most && totals.bad_values > static_cast<std::uint64_t>(*most))

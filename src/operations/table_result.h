@@ -27,11 +27,14 @@ struct TableResult {
 // Delivers the table and sets the task's payload.
 Status finish_table(TaskEnv& env, TableResult result);
 
-// Sums what the tasks of a scan stage counted; warns of values read as missing and refuses more
-// than the job allows (kUserData).
+// Sums what the tasks of a scan stage counted; warns of values read as missing and of rows that
+// were repaired, and refuses more bad values than the job allows (kUserData).
 struct ScanTotals {
   std::uint64_t rows = 0;
   std::uint64_t bad_values = 0;
+  std::uint64_t short_rows = 0;
+  std::uint64_t long_rows = 0;
+  void add(const Json& payload);  // of a task, as TaskEnv::finish_scan leaves it
 };
 ScanTotals scan_totals(const std::vector<Manifest>& manifests);
 Status check_bad_values(const TaskEnv& env, const ScanTotals& totals, Json* warnings);

@@ -93,6 +93,7 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
                  {"limit", scan.limit ? Json(*scan.limit) : Json()},
                  {"delivery", scan.delivery ? scan.delivery->to_json() : Json()},
                  {"summary", scan.summary}};
+  if (!scan.row_tests.is_null()) out.details["row_tests"] = scan.row_tests;
   const auto& input = request.inputs.at(scan.input);
   Stage map;
   map.name = kScanStage;

@@ -17,6 +17,7 @@ struct TableScan {
   std::size_t input = 0;
   std::string view;    // the name under which `select` reads the dataset
   std::string select;  // must not order or aggregate: parts are put one after another
+  Json row_tests;      // rows that need not be read (data/row_tests.h), or null
   std::optional<std::uint64_t> limit;
   std::optional<Delivery> delivery;
   Json summary = Json::object();

@@ -58,7 +58,13 @@ Result<TaskEnv::OwnPartition> TaskEnv::own_partition(int passes, std::size_t ind
       unconfirmed_start_ = !spec.start_inside_quotes;
   }
   out.options = scan_options(0, passes, output.result.bytes_in + out.bytes);
+  if (index == 0) out.options.row_tests = row_tests();
   return out;
+}
+
+Json TaskEnv::row_tests() const {
+  const Json& details = plan().details;
+  return details.is_object() && details.contains("row_tests") ? details["row_tests"] : Json();
 }
 
 Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t index) {
@@ -132,6 +138,7 @@ Status TaskEnv::each_piece(const std::string& view, int passes,
     for (const auto& p : pieces[i]) bytes += p.bytes;
     ScanOptions options = scan_options(before, passes, bytes);
     options.start_inside_quotes = inside;
+    options.row_tests = row_tests();
     POLYSOME_ASSIGN(auto report, open_view(session(), view, input.source, pieces[i], options));
     const ScanReport total = report->total();
     inside = inside ? total.ends_inside_if_inside : total.ends_inside_if_outside;
@@ -205,15 +212,22 @@ Status TaskEnv::open_whole(const std::string& view, std::size_t index) {
 
 void TaskEnv::finish_scan() {
   auto& result = output.result;
-  std::uint64_t bad = 0;
+  std::uint64_t bad = 0, shorter = 0, longer = 0;
+  const auto count = [&](const ScanReport& total) {
+    bad += total.bad_values;
+    shorter += total.short_rows;
+    longer += total.long_rows;
+  };
   for (const auto& r : reports_) {
     const ScanReport total = r->total();
-    bad += total.bad_values;
+    count(total);
     result.ends_inside_if_outside = total.ends_inside_if_outside;
     result.ends_inside_if_inside = total.ends_inside_if_inside;
   }
-  for (const auto& r : piece_reports_) bad += r->total().bad_values;
+  for (const auto& r : piece_reports_) count(r->total());
   if (bad > 0) result.payload["bad_values"] = bad;
+  if (shorter > 0) result.payload["short_rows"] = shorter;
+  if (longer > 0) result.payload["long_rows"] = longer;
 }
 
 bool TaskEnv::dispute(const Error& error) {

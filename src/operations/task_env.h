@@ -84,6 +84,8 @@ class TaskEnv {
     std::uint64_t bytes = 0;
   };
   Result<OwnPartition> own_partition(int passes, std::size_t index);
+  // Of the operation's details: what the reader of the first input may leave out (row_tests.h).
+  Json row_tests() const;
 
   std::shared_ptr<const PlanDocument> plan_;
   Session* session_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/row_cutter.h"
+#include "data/row_gate.h"
 #include "data/text_problems.h"
 #include "kernels/number_batch.h"
 #include "kernels/number_text.h"
@@ -44,6 +45,11 @@ class States final : public TextStates {
     // One text is its own key; else keys are packed one after another.
     plain_key_ = keys_.size() == 1 && keys_[0].column->type == ValueType::kString;
     fields_.resize(kBatch * values_.size());
+    if (scan_->tests != nullptr) {
+      std::vector<std::uint32_t> read = plan_.keys;
+      read.insert(read.end(), plan_.values.begin(), plan_.values.end());
+      gate_.emplace(*scan_, &problems_, std::move(read));
+    }
     if (keys_.empty()) table_.add_group({}, 0);
   }
 
@@ -58,6 +64,7 @@ class States final : public TextStates {
   struct Column {
     const ScanColumn* column = nullptr;
     std::size_t index = 0;
+    std::uint32_t at = 0;    // field of the piece's rows
     std::size_t wanted = 0;  // place among the cutter's wanted fields
     bool plain = false;      // no texts are declared to be missing
     bool quick_double = false;
@@ -74,13 +81,18 @@ class States final : public TextStates {
     bool batched = false;
     std::size_t mark = 0;  // of the separator before the first
   };
+  // What a short row lacks has no begin.
+  Field field_of(const RowCutter::Row& row, const Column& c) const {
+    return c.at < row.fields ? cutter_->field(row, c.wanted) : Field{};
+  }
   Column column(std::uint32_t index) const {
     Column out;
     out.column = &scan_->columns[index];
     out.index = index;
     out.plain = !out.column->missing.declared();
-    out.quick_double = out.plain && out.column->type == ValueType::kDouble && scan_->decimal == '.';
-    out.quick = out.plain && (out.column->type == ValueType::kInt64 || scan_->decimal == '.');
+    out.quick_double =
+        out.plain && out.column->type == ValueType::kDouble && scan_->numbers.usual();
+    out.quick = out.plain && (out.column->type == ValueType::kInt64 || scan_->numbers.usual());
     return out;
   }
 
@@ -99,9 +111,13 @@ class States final : public TextStates {
   bool read_whole(const Column& c, const Field& field, std::int64_t* out);
   bool read_double(const Column& c, const Field& field, double* out);
   std::optional<std::string_view> present(const Column& c, const Field& field);
+  static bool is_missing_text(const Column& c, const Field& field, std::string_view text) {
+    return field.begin == nullptr || (c.plain ? text.empty() : c.column->missing.holds(text));
+  }
   std::shared_ptr<TextScan> scan_;
   TextStatesPlan plan_;
   TextProblems problems_;
+  std::optional<RowGate> gate_;
   std::vector<Column> keys_, values_;
   std::vector<Run> runs_;  // of the values, for rows without groups
   bool plain_key_ = false;
@@ -128,15 +144,18 @@ void States<kSquares>::open_piece(std::size_t piece) {
   std::vector<std::uint32_t> wanted;
   for (auto* list : {&keys_, &values_})
     for (const auto& c : *list) wanted.push_back(p.field_of(c.index));
+  if (gate_) gate_->need(p, &wanted);
   std::ranges::sort(wanted);
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   for (auto* list : {&keys_, &values_})
-    for (auto& c : *list)
-      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(wanted, p.field_of(c.index)) -
-                                          wanted.begin());
+    for (auto& c : *list) {
+      c.at = p.field_of(c.index);
+      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(wanted, c.at) - wanted.begin());
+    }
   floor_ = p.file->text().data();
   counted_ = p.begin;
   cutter_.emplace(p.file->text(), p.begin, p.limit, scan_->shape, scan_->expected_fields, wanted);
+  if (gate_) gate_->open_piece(piece, wanted);
   find_runs();
 }
 
@@ -178,10 +197,14 @@ bool States<kSquares>::read_piece() {
       break;
     }
     const std::size_t begin = cutter_->row_begin();
-    if (row.fields != scan_->expected_fields) {
+    if (row.fields != scan_->expected_fields && !problems_.repaired(piece_, begin, row.fields)) {
       flush();
-      problems_.wrong_fields(piece_, begin, row.fields);
       break;
+    }
+    if (gate_ && !gate_->lets(*cutter_, row, begin)) {
+      if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
+      if (problems_.enough()) break;
+      continue;
     }
     ++rows;
     if (keys_.empty()) {
@@ -233,11 +256,11 @@ template <bool kSquares>
 void States<kSquares>::add_row(const RowCutter::Row& row) {
   const bool room = row.begin - floor_ >= 8;  // before the first field that ends in this row
   for (const Run& run : runs_) {
-    if (run.batched && room)
+    if (run.batched && room && run.mark + run.size < row.fields)
       add_run(row, run);
     else
       for (std::size_t v = run.first; v < run.first + run.size; ++v)
-        add_value(v, values_[v], cutter_->field(row, values_[v].wanted));
+        add_value(v, values_[v], field_of(row, values_[v]));
   }
 }
 
@@ -272,8 +295,7 @@ void States<kSquares>::note_row(const RowCutter::Row& row) {
                                       : std::string_view(packed_).substr(pending.at, pending.size));
   table_.groups().prefetch(pending.hash);
   Field* const fields = fields_.data() + n_pending_ * values_.size();
-  for (std::size_t v = 0; v < values_.size(); ++v)
-    fields[v] = cutter_->field(row, values_[v].wanted);
+  for (std::size_t v = 0; v < values_.size(); ++v) fields[v] = field_of(row, values_[v]);
   ++n_pending_;
 }
 
@@ -283,10 +305,9 @@ void States<kSquares>::pack_keys(const RowCutter::Row& row, Pending* pending) {
   pending->at = packed_.size();
   if (plain_key_) {
     const Column& key = keys_[0];
-    const Field field = cutter_->field(row, key.wanted);
+    const Field field = field_of(row, key);
     const auto text = field_text(field, scan_->shape.quote, &buffer_);
-    const bool missing = key.plain ? text.empty() : key.column->missing.holds(text);
-    if (missing) {
+    if (is_missing_text(key, field, text)) {
       packed_ += kNoKey;
     } else if (text == kNoKey) {
       pack_text(key, text);
@@ -299,7 +320,7 @@ void States<kSquares>::pack_keys(const RowCutter::Row& row, Pending* pending) {
     }
   } else {
     for (const auto& key : keys_) {
-      const Field field = cutter_->field(row, key.wanted);
+      const Field field = field_of(row, key);
       if (key.column->type == ValueType::kInt64) {
         std::int64_t v = 0;
         const bool there = read_whole(key, field, &v);
@@ -307,8 +328,7 @@ void States<kSquares>::pack_keys(const RowCutter::Row& row, Pending* pending) {
         if (there) append_raw(&packed_, &v, sizeof v);
       } else {
         const auto text = field_text(field, scan_->shape.quote, &buffer_);
-        const bool missing = key.plain ? text.empty() : key.column->missing.holds(text);
-        if (missing)
+        if (is_missing_text(key, field, text))
           packed_ += '\0';
         else
           pack_text(key, text);
@@ -374,6 +394,7 @@ void States<kSquares>::flush() {
 // The field's text, or nothing when it is missing.
 template <bool kSquares>
 std::optional<std::string_view> States<kSquares>::present(const Column& c, const Field& field) {
+  if (field.begin == nullptr) return std::nullopt;
   const auto text = trim(field_text(field, scan_->shape.quote, &buffer_));
   if (c.plain ? is_missing_number(text) : c.column->missing.holds(text)) return std::nullopt;
   return text;
@@ -384,7 +405,7 @@ bool States<kSquares>::read_whole(const Column& c, const Field& field, std::int6
   if (c.quick && quick_int64(field.begin, field.end, floor_, out)) return true;
   const auto text = present(c, field);
   if (!text) return false;
-  if (const auto v = parse_int64(*text)) {
+  if (const auto v = parse_int64(*text, scan_->numbers)) {
     *out = *v;
     return true;
   }
@@ -396,7 +417,7 @@ template <bool kSquares>
 bool States<kSquares>::read_double(const Column& c, const Field& field, double* out) {
   const auto text = present(c, field);
   if (!text) return false;
-  if (const auto v = parse_double(*text, scan_->decimal)) {
+  if (const auto v = parse_double(*text, scan_->numbers)) {
     *out = *v;
     return true;
   }

@@ -122,6 +122,35 @@ def test_ragged_reports_are_refused_with_their_first_line(real_service, real_dat
         assert word in status["error_message"], status["error_message"]
 
 
+def test_ragged_reports_are_repaired_when_asked_and_counted(real_service, real_data):
+    path = real_data / "maxquant-proteingroups" / "proteinGroups.txt"
+    lines = path.read_text().rstrip("\n").split("\n")
+    header = lines[0].split("\t")
+    rows = [line.split("\t") for line in lines[1:]]
+    shorter = sum(len(r) < len(header) for r in rows)
+    table = pd.DataFrame([r + [""] * (len(header) - len(r)) for r in rows], columns=header)
+    lfq = [c for c in header if c.startswith("LFQ intensity")]
+    last = header[-1]
+    for size in ("100kB", "2MB"):
+        status = real_service.run(
+            "aggregate",
+            str(path),
+            {"columns": lfq, "operation": ["count", "sum"]},
+            layout={"ragged": "repair"},
+            partition_size=size,
+        )
+        found = {r["column"]: r for r in real_service.rows(status["job_id"])}
+        for c in lfq:
+            numbers = pd.to_numeric(table[c])
+            same(found[c]["sum"], float(numbers.sum()), c)
+            assert found[c]["count"] == numbers.count()
+        warnings = {w["code"]: w["count"] for w in status["result"]["warnings"]}
+        assert warnings["short_rows"] == shorter and "long_rows" not in warnings
+    parameters = {"column": last, "operation": "count"}
+    status = real_service.run("aggregate", str(path), parameters, layout={"ragged": "repair"})
+    assert status["result"]["value"] == (table[last] != "").sum(), "what a short row lacks is missing"
+
+
 def test_groups_of_a_real_sheet(real_service, real_data):
     table = pd.read_csv(real_data / "breast-tcga" / "samples.tsv", sep="\t")
     column = "subtype"

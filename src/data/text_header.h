@@ -1,0 +1,48 @@
+// The header of one delimited file: names made unique, whether there is one, R's row names; and
+// what the headers of all files of a dataset come to. Pure.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/row_scanner.h"
+#include "data/table_source.h"
+
+namespace polysome {
+
+struct Header {
+  std::vector<std::string> names;
+  std::size_t data_offset = 0;
+  bool present = true;
+  std::size_t fields = 0;  // of a data row
+  Json warnings = Json::array();
+};
+
+// `at`: where it begins. `whole`: the text is the whole file.
+Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape,
+                           const Json& layout, const std::string& label, bool whole);
+
+// What the headers of all files come to: each column once, in the order it was first met.
+struct HeaderUnion {
+  std::vector<std::string> names;
+  std::map<std::string, std::size_t> place;
+
+  void add(const std::vector<std::string>& more) {
+    for (const auto& name : more)
+      if (place.emplace(name, names.size()).second) names.push_back(name);
+  }
+};
+
+// Headers of further files: the same names, whose order may differ; some may be missing or more.
+Status check_header(const HeaderUnion& known, const Header& first, const Header& header,
+                    const std::string& first_label, const std::string& label);
+// Where each of the dataset's columns stands in a file.
+void place_columns(const HeaderUnion& all, const Header& header, std::size_t first_fields,
+                   SourceFile* file);
+
+void warn(Json* warnings, const char* code, std::size_t count, std::string message);
+
+}  // namespace polysome

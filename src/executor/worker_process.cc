@@ -31,9 +31,12 @@ constexpr std::size_t kMostQueuedBytes = 64'000'000;
 constexpr std::chrono::seconds kLinger{2};
 
 // What a worker's result may depend on, or it cannot start without; everything else (credentials
-// above all) stays with the service. One thread for BLAS: the same bits on every machine.
+// above all) stays with the service. One thread for BLAS: the same bits on every machine. DuckDB's
+// allocator, which reads this when a program is loaded, returns what it frees: memory that it keeps
+// aside would count as the next task's.
 std::vector<std::string> clean_environment() {
-  std::vector<std::string> out = {"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1"};
+  std::vector<std::string> out = {"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1",
+                                  "DUCKDB_JE_MALLOC_CONF=retain:false"};
   for (const char* name : {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH",
                            "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"})
     if (const char* value = std::getenv(name)) out.push_back(std::string(name) + "=" + value);

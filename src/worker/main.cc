@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   switch (options->mode) {
-    case WorkerMode::kSupervisor: return run_supervisor(*options);
+    case WorkerMode::kSupervisor: return run_supervisor(*options, run_tasks);
     case WorkerMode::kSlot: return run_tasks(*options);
     case WorkerMode::kDescribe: return describe();
     case WorkerMode::kVersion: std::puts("polysome-worker " POLYSOME_VERSION); return 0;

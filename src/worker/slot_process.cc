@@ -8,10 +8,8 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <memory>
 #include <system_error>
-#include <vector>
 
 namespace polysome {
 namespace {
@@ -26,27 +24,23 @@ std::unexpected<Error> refused(const char* what) {
                              std::system_category().message(errno));
 }
 
-// In the child: leaves only stdio, the socket and the lock open, and becomes the program.
-[[noreturn]] void become_slot(pid_t supervisor, int socket, int lock_fd,
-                              const std::vector<char*>& argv) {
+// In the child: leaves only stdio, the socket and the lock open.
+void leave_the_supervisor(pid_t supervisor, int socket, int lock_fd, int index) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != supervisor) ::_exit(1);  // it ended before it could be asked to take us along
+  ::prctl(PR_SET_NAME, ("polysome-slot" + std::to_string(index)).c_str());
   // Out of the way first: either may lie where the other has to go.
   socket = ::fcntl(socket, F_DUPFD, kSlotLock + 1);
   lock_fd = lock_fd < 0 ? -1 : ::fcntl(lock_fd, F_DUPFD, kSlotLock + 1);
   ::dup2(socket, kSlotSocket);
   if (lock_fd >= 0) ::dup2(lock_fd, kSlotLock);
   ::close_range(lock_fd >= 0 ? kSlotLock + 1 : kSlotSocket + 1, ~0U, 0);
-  // DuckDB's allocator returns what it frees: memory it keeps aside would count as the next task's.
-  ::setenv("DUCKDB_JE_MALLOC_CONF", "retain:false", 1);
-  ::execv("/proc/self/exe", argv.data());
-  ::_exit(127);
 }
 
 }  // namespace
 
-SlotProcess::SlotProcess(WorkerOptions options, int lock_fd)
-    : options_(std::move(options)), lock_fd_(lock_fd) {
+SlotProcess::SlotProcess(WorkerOptions options, int lock_fd, SlotMain main)
+    : options_(std::move(options)), lock_fd_(lock_fd), main_(std::move(main)) {
   options_.mode = WorkerMode::kSlot;
   options_.fd = kSlotSocket;
   options_.lock_file.clear();
@@ -58,16 +52,13 @@ Status SlotProcess::start() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return refused("socketpair");
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
-  std::vector<std::string> arguments = worker_arguments(options_);
-  arguments.insert(arguments.begin(), "polysome-worker");
-  std::vector<char*> argv;
-  for (auto& a : arguments) argv.push_back(a.data());
-  argv.push_back(nullptr);
-
   const pid_t supervisor = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return refused("fork");
-  if (pid == 0) become_slot(supervisor, theirs.get(), lock_fd_, argv);
+  if (pid == 0) {
+    leave_the_supervisor(supervisor, theirs.get(), lock_fd_, options_.index);
+    ::_exit(main_(options_));
+  }
   pid_ = pid;
   socket_ = std::move(ours);
   reader_ = FrameReader();

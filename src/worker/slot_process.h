@@ -1,6 +1,7 @@
-// A slot's process as its supervisor sees it: started by fork and exec of this same program, spoken
-// to by one socketpair. Owned by the supervisor, its only thread: the child asks the kernel to be
-// killed when the thread that forked it ends.
+// A slot's process as its supervisor sees it: forked from it without an exec (loading the libraries
+// of the program again would take longer than many a task), spoken to by one socketpair. Owned by
+// the supervisor, its only thread, as a fork needs: the child asks the kernel to be killed when the
+// thread that forked it ends.
 #pragma once
 
 #include <sys/types.h>
@@ -16,6 +17,9 @@
 
 namespace polysome {
 
+// What a slot's process does; what it returns is its exit status.
+using SlotMain = std::function<int(const WorkerOptions&)>;
+
 class SlotProcess {
  public:
   struct End {
@@ -26,9 +30,10 @@ class SlotProcess {
     double cpu_seconds = 0;
   };
 
-  // `lock_fd` (or -1) stays open in the child, so that the supervisor's lock outlives it until its
+  // `main` is called in the child, which has nothing but its standard streams, its socket and the
+  // lock open. `lock_fd` (or -1) stays open in the child, so that the supervisor's lock outlives it until its
   // slots are gone too.
-  SlotProcess(WorkerOptions options, int lock_fd);
+  SlotProcess(WorkerOptions options, int lock_fd, SlotMain main);
 
   // Errors: kIo when the system refuses another process.
   Status start();
@@ -53,6 +58,7 @@ class SlotProcess {
  private:
   WorkerOptions options_;
   int lock_fd_;
+  SlotMain main_;
   pid_t pid_ = -1;
   UniqueFd socket_;
   FrameReader reader_;

@@ -48,7 +48,8 @@ constexpr std::uint32_t kService = kNoSlot;
 constexpr std::uint64_t kOfASlotItself = 96'000'000;
 
 struct Slot {
-  Slot(const WorkerOptions& options, int lock_fd) : process(options, lock_fd) {}
+  Slot(const WorkerOptions& options, int lock_fd, const SlotMain& main)
+      : process(options, lock_fd, main) {}
 
   struct Cancel {
     std::string key;
@@ -75,7 +76,7 @@ struct Slot {
 
 class Supervisor {
  public:
-  Supervisor(const WorkerOptions& options, UniqueFd lock);
+  Supervisor(const WorkerOptions& options, UniqueFd lock, const SlotMain& slot_main);
   int run();
 
  private:
@@ -118,7 +119,7 @@ class Supervisor {
   std::optional<int> exit_status_;
 };
 
-Supervisor::Supervisor(const WorkerOptions& options, UniqueFd lock)
+Supervisor::Supervisor(const WorkerOptions& options, UniqueFd lock, const SlotMain& slot_main)
     : options_(options), lock_(std::move(lock)), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   ::fcntl(options.fd, F_SETFD, FD_CLOEXEC);
   if (!options.scratch.empty())
@@ -128,7 +129,7 @@ Supervisor::Supervisor(const WorkerOptions& options, UniqueFd lock)
     slot.index = i;
     slot.memory = options.memory / static_cast<std::uint64_t>(options.slots);
     if (!scratch_.empty()) slot.scratch = fmt::format("{}/s{}", scratch_, i);
-    slots_.emplace_back(slot, lock_.get()).scratch = slot.scratch;
+    slots_.emplace_back(slot, lock_.get(), slot_main).scratch = slot.scratch;
   }
 }
 
@@ -467,7 +468,7 @@ int Supervisor::end() {
 
 }  // namespace
 
-int run_supervisor(const WorkerOptions& options) {
+int run_supervisor(const WorkerOptions& options, const SlotMain& slot) {
   UniqueFd lock;
   if (!options.lock_file.empty()) {
     auto taken = take_worker_lock(options.lock_file);
@@ -477,7 +478,7 @@ int run_supervisor(const WorkerOptions& options) {
     }
     lock = std::move(*taken);
   }
-  return Supervisor(options, std::move(lock)).run();
+  return Supervisor(options, std::move(lock), slot).run();
 }
 
 }  // namespace polysome

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "worker/options.h"
+#include "worker/slot_process.h"
 
 namespace polysome {
 
@@ -14,6 +15,7 @@ inline constexpr int kExitBadFrames = 1;
 inline constexpr int kExitSlotsDoNotStart = 3;
 inline constexpr int kExitLocked = 4;
 
-int run_supervisor(const WorkerOptions& options);
+// `slot` runs in each of its slots' processes.
+int run_supervisor(const WorkerOptions& options, const SlotMain& slot);
 
 }  // namespace polysome

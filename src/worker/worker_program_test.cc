@@ -144,11 +144,13 @@ Result<Json> answer_test_request(const Json& request, TaskContext&) {
 }  // namespace
 
 int run_as_worker(const WorkerOptions& options) {
-  if (options.mode == WorkerMode::kSupervisor) return run_supervisor(options);
-  SlotWork work;
-  work.run = run_test_task;
-  work.answer = answer_test_request;
-  return run_slot(options, std::move(work));
+  const auto slot = [](const WorkerOptions& own) {
+    SlotWork work;
+    work.run = run_test_task;
+    work.answer = answer_test_request;
+    return run_slot(own, std::move(work));
+  };
+  return options.mode == WorkerMode::kSupervisor ? run_supervisor(options, slot) : slot(options);
 }
 
 }  // namespace polysome

@@ -31,8 +31,8 @@ class SlotProcess {
   };
 
   // `main` is called in the child, which has nothing but its standard streams, its socket and the
-  // lock open. `lock_fd` (or -1) stays open in the child, so that the supervisor's lock outlives it until its
-  // slots are gone too.
+  // lock open. `lock_fd` (or -1) stays open in the child, so that the supervisor's lock outlives it
+  // until its slots are gone too.
   SlotProcess(WorkerOptions options, int lock_fd, SlotMain main);
 
   // Errors: kIo when the system refuses another process.

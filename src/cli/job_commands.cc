@@ -53,6 +53,13 @@ std::string state_text(const Json& s) {
   return out;
 }
 
+// Where the answer goes, or went.
+std::string output_text(const Json& s) {
+  const Json& asked = object_of(s, "output");
+  const std::string database = text_of(asked, "database");
+  return printable(database.empty() ? text_of(asked, "path") : database);
+}
+
 Fields status_fields(const Json& s) {
   Fields out;
   const auto add = [&](const char* name, const std::string& value) {
@@ -76,6 +83,7 @@ Fields status_fields(const Json& s) {
     add("peak memory", format_bytes(peak));
   const Json& result = object_of(s, "result");
   if (result.contains("value")) add("value", cell_text(result["value"]));
+  if (const auto written = output_text(s); !written.empty()) add("output", written);
   if (const auto rows = whole_of(result, "rows"); rows > 0)
     add("result", fmt::format("{}, {}", counted(rows, "row"),
                               counted(whole_of(result, "columns"), "column")));

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/nearest.h"
+#include "model/database_url.h"
 
 namespace polysome::cli {
 namespace {
@@ -76,9 +77,35 @@ std::string work_folder_of(const Json& body, const std::vector<std::string>& fil
   return fmt::format(".polysome/{:016x}", hash);
 }
 
+Result<std::string> absolute_database(const std::string& given, bool must_exist) {
+  POLYSOME_ASSIGN(DatabaseUrl url, parse_database_url(given));
+  if (url.kind != DatabaseUrl::Kind::kSqlite) return url.text();
+  std::error_code ec;
+  // sqlite:///srv/x.db, with a slash too few, is what most people write.
+  const auto there = [&](const fs::path& path) {
+    return must_exist ? fs::exists(path, ec) : fs::is_directory(path.parent_path(), ec);
+  };
+  fs::path path = fs::absolute(url.path, ec).lexically_normal();
+  if (const fs::path from_root = "/" + url.path; !there(path) && there(from_root)) path = from_root;
+  if (!there(path))
+    return fail(Code::kInvalid,
+                must_exist ? fmt::format("there is no file {}", url.path)
+                           : fmt::format("there is no folder {} for {}",
+                                         path.parent_path().string(), url.path),
+                "a path is relative to the current folder: sqlite:///file.db?table=t, or from the "
+                "root: sqlite:////srv/file.db?table=t");
+  url.path = path.string();
+  return url.text();
+}
+
 Result<std::vector<std::string>> absolute_sources(const std::vector<std::string>& given) {
   std::vector<std::string> out;
   for (const auto& name : given) {
+    if (is_url(name)) {
+      POLYSOME_ASSIGN(std::string url, absolute_database(name, true));
+      out.push_back(std::move(url));
+      continue;
+    }
     std::error_code ec;
     const fs::path path(name);
     const fs::path absolute = fs::absolute(path, ec).lexically_normal();
@@ -102,6 +129,7 @@ Result<ServeConfig> base_config(const Settings& s) {
   c.max_attempts = static_cast<int>(attempts);
   POLYSOME_ASSIGN(c.retry_delay_ms, s.duration_ms("retry_delay"));
   POLYSOME_ASSIGN(c.partition_size, s.size("partition_size"));
+  c.connections = s.text("connections");
   c.worker_program = s.text("worker_program");
   if (c.worker_program.empty()) {
     std::error_code ec;

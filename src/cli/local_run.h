@@ -23,7 +23,11 @@ LocalShare share_of(const MachineShare& machine, int workers, std::uint64_t memo
 
 // ".polysome/<16 hex digits>", the same for the same job.
 std::string work_folder_of(const Json& body, const std::vector<std::string>& files);
-// Absolute paths of files, folders and globs. Errors: kInvalid with the nearest name in the folder.
+// The address of a database's table with its file's path made absolute; `must_exist`: kInvalid when
+// a SQLite file is not there. Addresses of servers stay as they are.
+Result<std::string> absolute_database(const std::string& url, bool must_exist);
+// Absolute paths of files, folders and globs, and addresses of databases' tables. Errors: kInvalid
+// with the nearest name in the folder.
 Result<std::vector<std::string>> absolute_sources(const std::vector<std::string>& given);
 
 // The settings that serve and run share: worker program, attempts, delays, partition size, scratch.

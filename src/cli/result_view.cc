@@ -128,8 +128,11 @@ void note_warnings(const Json& status) {
 
 void note_files(const Json& result) {
   for (const auto& f : list_of(result, "output"))
-    note(fmt::format("wrote {} ({}, {})", printable(text_of(f, "path")),
-                     counted(whole_of(f, "rows"), "row"), format_bytes(whole_of(f, "bytes"))));
+    if (const auto database = text_of(f, "database"); !database.empty())
+      note(fmt::format("wrote {} to {}", counted(whole_of(f, "rows"), "row"), printable(database)));
+    else
+      note(fmt::format("wrote {} ({}, {})", printable(text_of(f, "path")),
+                       counted(whole_of(f, "rows"), "row"), format_bytes(whole_of(f, "bytes"))));
 }
 
 }  // namespace polysome::cli

@@ -14,6 +14,7 @@
 #include "cli/phrases.h"
 #include "cli/progress.h"
 #include "cli/result_view.h"
+#include "model/database_url.h"
 #include "model/job.h"
 
 namespace polysome::cli {
@@ -25,7 +26,8 @@ constexpr unsigned kMostSecondsToStop = 4;
 constexpr std::uint64_t kShownRows = 20;
 
 struct Options {
-  std::string operation, params, out, memory, scratch, partition_size, on_bad_value, config;
+  std::string operation, params, out, memory, scratch, partition_size, on_bad_value, config,
+      connections;
   std::vector<std::string> words;
   int workers = 0;
   bool replace = false, fresh = false;
@@ -38,6 +40,12 @@ struct Prepared {
 
 Status add_output(const Options& o, RunRequest& request) {
   if (o.out.empty()) return {};
+  if (is_url(o.out)) {
+    POLYSOME_ASSIGN(const std::string url, absolute_database(o.out, false));
+    request.submit_body["output"]["database"] = url;
+    if (o.replace) request.submit_body["output"]["if_exists"] = "replace";
+    return {};
+  }
   std::error_code ec;
   const fs::path out = fs::absolute(o.out, ec).lexically_normal();
   const bool folder = o.out.ends_with('/') || fs::is_directory(out, ec);
@@ -81,6 +89,7 @@ Result<Prepared> prepare(const Context& context, const Options& o) {
 
   std::map<std::string, std::vector<std::string>> flags;
   if (!o.scratch.empty()) flags["scratch"] = {o.scratch};
+  if (!o.connections.empty()) flags["connections"] = {o.connections};
   CommonFlags common;
   common.config = o.config;
   POLYSOME_ASSIGN(const Settings settings, settings_of(common, std::move(flags)));
@@ -224,11 +233,13 @@ void add_run_command(CLI::App& app, Context& context) {
   auto o = std::make_shared<Options>();
   auto flags = std::make_shared<CommonFlags>();
   command->add_option("operation", o->operation, "what to do; polysome ops lists them")->required();
-  command->add_option("words", o->words, "files, folders or globs, and key=value parameters");
+  command->add_option("words", o->words,
+                      "files, folders, globs or databases' tables, and key=value parameters");
   command->add_option("--params", o->params, "parameters as JSON, or @FILE")->type_name("JSON");
   command
       ->add_option("--out", o->out,
-                   "write the result there; its ending says the format; DIR/: in parts")
+                   "write the result there; its ending says the format; DIR/: in parts; or a "
+                   "database's table: sqlite:///results.db?table=t")
       ->type_name("FILE");
   command->add_flag("--replace", o->replace, "overwrite the file of --out");
   command->add_option("--workers", o->workers, "worker processes")
@@ -243,6 +254,10 @@ void add_run_command(CLI::App& app, Context& context) {
   command
       ->add_option("--on-bad-value", o->on_bad_value, "a value that is not a number: fail, or null")
       ->type_name("WHAT");
+  command
+      ->add_option("--connections", o->connections,
+                   "databases by name, lines of name = postgresql://… (mode 0600)")
+      ->type_name("FILE");
   command->add_flag("--fresh", o->fresh, "forget what an earlier run of this command finished");
   command->add_option("--config", o->config, "configuration file in place of the usual ones")
       ->type_name("FILE");

@@ -11,6 +11,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/phrases.h"
+#include "model/database_url.h"
 #include "model/submit_batch.h"
 
 namespace polysome::cli {
@@ -94,7 +95,7 @@ Result<Json> body_of(const Context& context, const Options& o, ServiceClient& cl
   }
   if (!o.on_bad_value.empty()) body["on_bad_value"] = o.on_bad_value;
   if (o.max_bad_values >= 0) body["max_bad_values"] = o.max_bad_values;
-  if (!o.out.empty()) body["output"]["path"] = o.out;
+  if (!o.out.empty()) body["output"][is_url(o.out) ? "database" : "path"] = o.out;
   if (o.replace) body["output"]["if_exists"] = "replace";
   if (o.held) body["held"] = true;
   return body;
@@ -248,7 +249,9 @@ void add_submit_command(CLI::App& app, Context& context) {
       ->type_name("WHAT");
   command->add_option("--max-bad-values", o->max_bad_values, "fail above so many")->type_name("N");
   command
-      ->add_option("--out", o->out, "the service writes the result there, below its --output-dir")
+      ->add_option(
+          "--out", o->out,
+          "the service writes the result there, below its --output-dir; or a database's table")
       ->type_name("FILE");
   command->add_flag("--replace", o->replace, "overwrite the file of --out");
   command->add_flag("--held", o->held, "keep it from starting until it is released");

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "daemon/host.h"
 #include "daemon/service.h"
+#include "model/database_url.h"
 
 namespace polysome {
 namespace {
@@ -65,6 +66,15 @@ Json name_files(const RunRequest& request, Engine& engine) {
   return names;
 }
 
+// The one folder that the job may write its answer to.
+std::string output_dir_of(const RunRequest& request, const std::string& otherwise) {
+  std::string file = request.out;
+  if (const auto output = request.submit_body.find("output"); output != request.submit_body.end())
+    if (const auto url = parse_database_url(output->value("database", "")))
+      file = url->path;  // empty: a server
+  return file.empty() ? otherwise : std::filesystem::path(file).parent_path().string();
+}
+
 }  // namespace
 
 RunOutcome run_job(const RunRequest& request, std::string_view operations_json) {
@@ -80,8 +90,7 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   c.scratch = c.scratch.empty()
                   ? folder + "/scratch"
                   : fmt::format("{}/polysome-{}", absolute_path(c.scratch), ::getpid());
-  c.output_dirs = {request.out.empty() ? folder + "/results"
-                                       : std::filesystem::path(request.out).parent_path().string()};
+  c.output_dirs = {output_dir_of(request, folder + "/results")};
   c.cluster = request.cluster;
   auto host = Host::open(std::move(options), operations_json);
   if (!host) return refused(host.error());

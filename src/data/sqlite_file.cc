@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
+
+#include "model/database_url.h"
 
 namespace polysome {
 namespace {
@@ -125,6 +128,32 @@ Result<std::vector<std::string>> SqliteFile::tables() {
     if (!more) return out;
     out.push_back(rows.text(0));
   }
+}
+
+bool looks_like_sqlite(std::string_view head) {
+  return head.starts_with(std::string_view("SQLite format 3\0", 16));
+}
+
+Error needs_table(const std::string& path) {
+  std::vector<std::string> names;
+  if (auto file = SqliteFile::open(path, false, nullptr))
+    if (auto tables = file->tables()) names = std::move(*tables);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const std::string table = names.empty() ? "TABLE" : names.front();
+  DatabaseUrl url;
+  url.path = path;
+  url.table = table;
+  constexpr std::size_t kNamed = 10;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i)
+    list += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kNamed) list += ", …";
+  return {
+      Code::kUserData,
+      fmt::format(
+          "{} is a SQLite database{}", name,
+          names.empty() ? "" : fmt::format(" (table{}: {})", names.size() == 1 ? "" : "s", list)),
+      fmt::format("name one of its tables: {}", url.text())};
 }
 
 }  // namespace polysome

@@ -44,4 +44,9 @@ class SqliteFile {
   std::string path_;
 };
 
+// Whether a file begins so.
+bool looks_like_sqlite(std::string_view head);
+// For who named the file where a table is needed: says its tables and how to write the address.
+Error needs_table(const std::string& path);
+
 }  // namespace polysome

@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "data/decompress.h"
 #include "data/file_map.h"
+#include "data/sqlite_file.h"
 #include "data/text_header.h"
 #include "data/text_pieces.h"
 #include "data/text_sniff.h"
@@ -220,6 +221,7 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
       if (enough || sample.whole || head >= kMostHeadBytes) break;
       head *= 8;
     }
+    if (looks_like_sqlite(sample.text)) return fail(needs_table(file.path));
     if (sample.text.substr(0, kHeadBytes).find('\0') != std::string::npos)
       return fail(Code::kUserData, fmt::format("{} is not text: it holds NUL bytes", label),
                   "give its format, or convert it to delimited text in UTF-8");

@@ -11,6 +11,7 @@ import pytest
 import tables
 from polysome_service import until
 from postgres_server import PASSWORD, PostgresServer
+from test_cli import run
 
 
 def shop(path, mode="delete", rows=5000):
@@ -267,3 +268,22 @@ def test_a_file_of_credentials_that_others_may_read_is_refused(make_service, tmp
         one.start()
     one.process = None  # it ended by itself
     assert "chmod 600" in str(refused.value) and PASSWORD not in str(refused.value)
+
+
+def test_run_reads_and_writes_tables_of_databases(tmp_path):
+    (tmp_path / "lab").mkdir()
+    shop(tmp_path / "lab" / "shop.db").close()
+    source = f"sqlite:///lab/shop.db?table={quote('the samples')}"
+    words = ["column=v", "operation=count,mean", "group_by=name", "--out", "sqlite:///answers.db?table=means"]
+    done = run("run", "aggregate", source, *words, cwd=tmp_path)
+    assert f"wrote 5 rows to sqlite:///{tmp_path}/answers.db?table=means" in done.stderr
+    with sqlite3.connect(tmp_path / "lab" / "shop.db") as base:
+        expected = base.execute('SELECT name, count(v) FROM "the samples" GROUP BY name').fetchall()
+    with sqlite3.connect(tmp_path / "answers.db") as base:
+        assert sorted(map(repr, base.execute("SELECT name, v_count FROM means"))) == sorted(map(repr, expected))
+    assert "--replace" not in run("run", "aggregate", source, *words, "--replace", cwd=tmp_path).stderr
+    as_file = run("run", "describe", "lab/shop.db", cwd=tmp_path, expect=1).stderr
+    assert "shop.db is a SQLite database (tables: late, the samples)" in as_file
+    assert f"sqlite:///{tmp_path}/lab/shop.db?table=late" in as_file
+    missing = run("run", "describe", "sqlite:///shop.db?table=late", cwd=tmp_path, expect=2).stderr
+    assert "there is no file shop.db" in missing

@@ -14,7 +14,7 @@ namespace polysome {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kEndings{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEndings{{
     {".csv", "csv"},
     {".tsv", "tsv"},
     {".txt", "tsv"},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kEndings{
     {".ndjson", "ndjson"},
     {".jsonl", "ndjson"},
     {".json", "json"},
+    {".gct", "gct"},
 }};
 constexpr std::array<std::string_view, 5> kCompressions{".gz", ".bgz", ".zst", ".zstd", ".gzip"};
 

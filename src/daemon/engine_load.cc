@@ -238,6 +238,11 @@ void Engine::materialize(const LoadRequest& load, api::Reply<Json> reply) {
   if (!request) return reply(fail(request.error()));
   request->spec.user = load.caller;
   request->spec.datasets = {dataset.ref};
+  // What only the format says would be lost with it.
+  const Json layout = dataset.record.value("layout", Json::object());
+  for (const char* key : kLastingLayout)
+    if (layout.contains(key) && layout[key].value("from", Json()) == "format")
+      request->spec.datasets[0].layout[key] = layout[key]["value"];
   submit(std::move(*request), load.caller, "",
          [record = dataset.record,
           reply = std::move(reply)](const Result<api::SubmitAnswer>& submitted) mutable {

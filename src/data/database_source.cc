@@ -15,6 +15,9 @@ namespace polysome {
 namespace {
 
 constexpr const char* kUrl = "database";  // in the dialect
+// How a table lies does not change when it is read.
+constexpr const char* kLasting[] = {"kind", "orientation", "label_columns", "scale",
+                                    "zero_is_missing"};
 
 Status declare_types(const Json& layout, TableSource* source) {
   const auto types = layout.find("types");
@@ -93,6 +96,8 @@ TableSource ingested_source(const TableSource& source) {
                  {"decimal", "."},
                  {"fields", source.columns.size()},
                  {"null_values", std::move(missing)}};
+  for (const char* key : kLasting)
+    if (source.dialect.contains(key)) out.dialect[key] = source.dialect[key];
   return out;
 }
 

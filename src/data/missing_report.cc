@@ -20,7 +20,7 @@ bool is_number(const SourceColumn& column) {
 }  // namespace
 
 Result<Json> missing_report(const TableSource& source) {
-  if ((source.format != "csv" && source.format != "tsv") || source.files.empty()) return Json();
+  if (!is_delimited(source.format) || source.files.empty()) return Json();
   const SourceFile& file = source.files.front();
   POLYSOME_ASSIGN(const Sample sample, head_sample(file, kLookedAt));
   const TextShape shape = shape_of(source.dialect);

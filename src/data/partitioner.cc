@@ -167,7 +167,7 @@ Result<PartitionTable> make_partitions(const TableSource& source, const CutRules
 }
 
 bool has_open_borders(const TableSource& source, const PartitionTable& table) {
-  if (source.format != "csv" && source.format != "tsv") return false;
+  if (!is_delimited(source.format)) return false;
   for (std::uint32_t i = 0; i < table.size(); ++i) {
     const auto& first = table.of(i).front();
     if (first.offset > source.files[first.file].data_offset) return true;

@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "data/file_look.h"
+#include "data/gct.h"
 #include "data/text_source.h"
 #include "model/database_url.h"
 
@@ -19,7 +20,7 @@ namespace polysome {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kEndings{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEndings{{
     {".csv", "csv"},
     {".tsv", "tsv"},
     {".txt", "tsv"},
@@ -29,6 +30,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kEndings{
     {".ndjson", "ndjson"},
     {".jsonl", "ndjson"},
     {".json", "json"},
+    {".gct", "gct"},
 }};
 
 constexpr int kMostKeys = 16;
@@ -161,6 +163,7 @@ Result<std::string> format_by_content(const SourceFile& file) {
   if (!sample) return fail(sample.error());
   const std::string& text = sample->text;
   if (text.starts_with("PAR1")) return std::string("parquet");
+  if (is_gct(text)) return std::string("gct");
   const auto first = text.find_first_not_of(" \t\r\n\xef\xbb\xbf");
   if (first == std::string::npos) return std::string("csv");
   if (text[first] == '[') return std::string("json");

@@ -7,6 +7,7 @@
 
 #include "base/nearest.h"
 #include "data/database_source.h"
+#include "data/dataset_layout.h"
 #include "data/file_look.h"
 #include "data/parquet_source.h"
 #include "data/source_files.h"
@@ -16,9 +17,7 @@
 namespace polysome {
 namespace {
 
-bool is_text(const std::string& format) {
-  return format == "csv" || format == "tsv" || format == "ndjson";
-}
+bool is_text(const std::string& format) { return is_delimited(format) || format == "ndjson"; }
 
 // Only these columns are offered; their fields stay where they are in the files.
 Status keep_columns(TableSource* source, const Json& wanted) {
@@ -36,7 +35,7 @@ Status keep_columns(TableSource* source, const Json& wanted) {
     places.push_back(static_cast<std::uint32_t>(it - names.begin()));
     kept.push_back(source->columns[places.back()]);
   }
-  const bool by_place = source->format == "csv" || source->format == "tsv";
+  const bool by_place = is_delimited(source->format);
   for (auto& file : source->files) {
     if (file.fields.empty() && !by_place) continue;
     std::vector<std::uint32_t> fields;
@@ -144,7 +143,7 @@ Part part_of(const TableSource& source, const SourceFile& file) {
 
 void add_file(const TableSource& source, std::uint32_t index, Part* part) {
   SourceFile file = source.files[index];
-  if (source.format == "csv" || source.format == "tsv") {
+  if (is_delimited(source.format)) {
     std::vector<std::uint32_t> fields;
     bool in_order = true;
     for (std::size_t c = 0; c < source.columns.size(); ++c) {
@@ -227,6 +226,10 @@ bool is_numeric(const SourceColumn& column) {
   return column.type == "int64" || column.type == "double" || column.type == "HUGEINT" ||
          column.type == "UBIGINT" || column.type == "UHUGEINT" ||
          column.type.starts_with("DECIMAL");
+}
+
+bool is_delimited(const std::string& format) {
+  return format == "csv" || format == "tsv" || format == "gct";
 }
 
 bool TableSource::splittable() const {
@@ -328,6 +331,7 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
                          options.connections != nullptr ? *options.connections : kNone));
     table.on_bad_value = on_bad_value;
     if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&table, ref.layout["columns"]));
+    POLYSOME_TRY(tell_layout(session, &table, ref.layout));
     return table;
   }
   POLYSOME_ASSIGN(FoundFiles found, find_files(ref, read_roots));
@@ -347,6 +351,7 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
     POLYSOME_TRY(inspect_delimited(&source, ref.layout, options));
   add_folder_columns(&source, ref.layout);
   if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&source, ref.layout["columns"]));
+  POLYSOME_TRY(tell_layout(session, &source, ref.layout));
   return source;
 }
 

@@ -45,6 +45,8 @@ struct SourceColumn {
   std::string from;  // declared, format, guessed, nested (Parquet, as JSON text), folder
 };
 bool is_numeric(const SourceColumn& column);
+// Rows of fields between separators: csv, tsv, gct.
+bool is_delimited(const std::string& format);
 
 // One piece of a dataset: a byte range of a text file or row range of a Parquet file.
 struct Partition {

@@ -22,7 +22,9 @@ std::string in_lower_case(std::string text) {
   return text;
 }
 
-void make_unique(std::vector<std::string>* names, Json* warnings) {
+}  // namespace
+
+void make_unique_names(std::vector<std::string>* names, Json* warnings) {
   std::set<std::string> used;
   std::size_t repeated = 0, empty = 0;
   for (std::size_t i = 0; i < names->size(); ++i) {
@@ -45,8 +47,6 @@ void make_unique(std::vector<std::string>* names, Json* warnings) {
     warn(warnings, "empty_column_names", empty,
          fmt::format("{} column{} had no name and got column_N", empty, empty == 1 ? "" : "s"));
 }
-
-}  // namespace
 
 void warn(Json* warnings, const char* code, std::size_t count, std::string message) {
   warnings->push_back({{"code", code}, {"count", count}, {"message", std::move(message)}});
@@ -100,7 +100,25 @@ Result<Header> read_header(std::string_view text, std::size_t at, TextShape shap
       ++out.fields;
     }
   }
-  make_unique(&out.names, &out.warnings);
+  out.first_unnamed = out.names.front().empty();
+  make_unique_names(&out.names, &out.warnings);
+  return out;
+}
+
+Result<Header> read_gct_header(std::string_view text, const GctHead& head, TextShape shape,
+                               const std::string& label) {
+  POLYSOME_ASSIGN(Header out,
+                  read_header(text, head.header_at, shape, {{"header", true}}, label, true));
+  out.data_offset = head.data_at;
+  if (!head.sample_lines.empty()) {
+    std::string some;
+    for (std::size_t i = 0; i < head.sample_lines.size() && i < 5; ++i)
+      some += (i > 0 ? ", " : "") + head.sample_lines[i];
+    warn(&out.warnings, "gct_sample_lines", head.sample_lines.size(),
+         fmt::format("{} line{} that describe the samples ({}{}) are not rows of the table",
+                     head.sample_lines.size(), head.sample_lines.size() == 1 ? "" : "s", some,
+                     head.sample_lines.size() > 5 ? ", …" : ""));
+  }
   return out;
 }
 

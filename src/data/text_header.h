@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/gct.h"
 #include "data/row_scanner.h"
 #include "data/table_source.h"
 
@@ -18,12 +19,17 @@ struct Header {
   std::size_t data_offset = 0;
   bool present = true;
   std::size_t fields = 0;  // of a data row
+  bool first_unnamed = false;
   Json warnings = Json::array();
 };
 
 // `at`: where it begins. `whole`: the text is the whole file.
 Result<Header> read_header(std::string_view text, std::size_t at, TextShape shape,
                            const Json& layout, const std::string& label, bool whole);
+
+// The header of a GCT file, whose head is read.
+Result<Header> read_gct_header(std::string_view text, const GctHead& head, TextShape shape,
+                               const std::string& label);
 
 // What the headers of all files come to: each column once, in the order it was first met.
 struct HeaderUnion {
@@ -42,6 +48,9 @@ Status check_header(const HeaderUnion& known, const Header& first, const Header&
 // Where each of the dataset's columns stands in a file.
 void place_columns(const HeaderUnion& all, const Header& header, std::size_t first_fields,
                    SourceFile* file);
+
+// Empty names get a number, repeated ones a further one; warnings say so.
+void make_unique_names(std::vector<std::string>* names, Json* warnings);
 
 void warn(Json* warnings, const char* code, std::size_t count, std::string message);
 

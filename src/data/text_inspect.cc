@@ -200,6 +200,8 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
   shape.comment = letter(layout, "comment", '\0');
   const NumberStyle numbers = number_style_of(layout);
   const std::string ragged = layout.value("ragged", std::string("strict"));
+  const bool gct = source->format == "gct";
+  std::optional<GctHead> gct_head;
   Header first;
   std::string first_label;
   HeaderUnion all;
@@ -214,6 +216,14 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
     for (;;) {
       POLYSOME_ASSIGN(sample, head_sample(file, head));
       at = starts_with_bom(sample.text) ? 3 : 0;
+      if (gct) {
+        shape = {'\t', '\0', '\0'};
+        const bool last = sample.whole || head >= kMostHeadBytes;
+        POLYSOME_ASSIGN(gct_head, read_gct_head(sample.text, at, last, label));
+        if (gct_head) break;
+        head *= 8;
+        continue;
+      }
       at = skip_preamble(sample.text, at, shape.comment);
       const auto line = sample.text.find('\n', at);
       const bool enough =
@@ -227,8 +237,10 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
                   "give its format, or convert it to delimited text in UTF-8");
     const bool fresh =
         i == 0 && !layout.contains("delimiter");  // the first file tells the delimiter
-    if (i == 0) shape.delimiter = letter(layout, "delimiter", ',');
-    if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
+    if (i == 0 && !gct) shape.delimiter = letter(layout, "delimiter", ',');
+    if (gct) {
+      at = gct_head->header_at;
+    } else if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
         sample.text[at] == '#') {
       POLYSOME_ASSIGN(const SniffPlaces places, sniff_places(file, sample, fresh));
       at = told_preamble(places, at, source->format, fresh, &shape);
@@ -240,7 +252,8 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
       }
     }
     POLYSOME_ASSIGN(Header header,
-                    read_header(sample.text, at, shape, layout, label, sample.whole));
+                    gct ? read_gct_header(sample.text, *gct_head, shape, label)
+                        : read_header(sample.text, at, shape, layout, label, sample.whole));
     if (i == 0) {
       first = header;
       first_label = label;
@@ -295,7 +308,7 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
   }
   warn_of_absent(*source, &first.warnings);
   source->dialect = {{"delimiter", std::string(1, shape.delimiter)},
-                     {"quote", "\""},
+                     {"quote", shape.quote == '\0' ? "" : std::string(1, shape.quote)},
                      {"comment", shape.comment == '\0' ? "" : std::string(1, shape.comment)},
                      {"header", first.present},
                      {"decimal", std::string(1, numbers.decimal)},
@@ -303,9 +316,13 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
   if (numbers.thousands != '\0') source->dialect["thousands"] = std::string(1, numbers.thousands);
   if (ragged != "strict") source->dialect["ragged"] = ragged;
   if (!null_values.is_null()) source->dialect["null_values"] = null_values;
-  // What text cannot tell, matrix operations want to know.
-  for (const char* key : {"kind", "orientation", "label_columns", "scale", "zero_is_missing"})
-    if (layout.contains(key)) source->dialect[key] = layout[key];
+  if (first.first_unnamed) source->dialect["first_unnamed"] = true;
+  if (gct_head) {
+    source->dialect["kind"] = "matrix";
+    source->dialect["orientation"] = "features_as_rows";
+    source->dialect["label_columns"] = std::vector<std::string>(
+        first.names.begin(), first.names.begin() + static_cast<std::ptrdiff_t>(gct_head->labels));
+  }
   if (!first.warnings.empty()) source->dialect["warnings"] = first.warnings;
   return {};
 }

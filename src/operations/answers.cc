@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/nearest.h"
 #include "data/database_source.h"
+#include "data/dataset_layout.h"
 #include "data/missing_report.h"
 #include "data/partitioner.h"
 #include "model/plan.h"
@@ -245,9 +246,8 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
                      {"rows", f.rows ? Json(*f.rows) : Json()}});
   }
   out["files"] = std::move(files);
-  Json layout = in.source.dialect;
-  layout.erase("warnings");
-  out["layout"] = std::move(layout);
+  out["layout"] = layout_json(
+      in.source, request.value("dataset", Json::object()).value("layout", Json::object()));
   out["splittable"] = in.source.splittable();
   if (request.value("missing", false)) {
     POLYSOME_ASSIGN(Json missing, missing_report(in.source));

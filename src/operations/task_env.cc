@@ -151,8 +151,7 @@ Status TaskEnv::each_piece(const std::string& view, int passes,
 
 Result<std::shared_ptr<TextScan>> TaskEnv::open_text(std::size_t index) {
   const auto& source = plan().inputs.at(index).source;
-  const bool text = source.format == "csv" || source.format == "tsv";
-  if (!text || !reads_alike(source)) return std::shared_ptr<TextScan>();
+  if (!is_delimited(source.format) || !reads_alike(source)) return std::shared_ptr<TextScan>();
   POLYSOME_ASSIGN(const auto own, own_partition(1, index));
   POLYSOME_TRY(check_unchanged(source, own.pieces));
   return make_text_scan(source, own.pieces, own.options);

@@ -241,7 +241,7 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
     if (gct) {
       at = gct_head->header_at;
     } else if (shape.comment == '\0' && !layout.contains("comment") && at < sample.text.size() &&
-        sample.text[at] == '#') {
+               sample.text[at] == '#') {
       POLYSOME_ASSIGN(const SniffPlaces places, sniff_places(file, sample, fresh));
       at = told_preamble(places, at, source->format, fresh, &shape);
     } else {

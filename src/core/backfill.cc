@@ -38,7 +38,7 @@ std::vector<Room> rooms_for(const Machine& m, const JobRun& job, const Need& nee
                             const Reservation* before) {
   std::vector<Room> rooms;
   for (const auto& [n, worker] : m.resources.workers()) {
-    if (!worker.takes_tasks() || worker.memory_limit < need.grant) continue;
+    if (!worker.takes_tasks() || worker.memory_limit < need.grant || n == need.avoid) continue;
     if (need.tasks == 1 && !m.resources.may_use(job, worker)) continue;
     rooms.push_back({&worker,
                      before != nullptr && before->on(n) != nullptr,
@@ -96,13 +96,21 @@ void keep_what_is_needed(Room& room, int tasks, std::uint64_t grant, MonoTime st
 }  // namespace
 
 Need need_of(const Machine& m, const JobRun& job, const StageRun& stage, bool again) {
-  Need need{stage.number, again && !stage.gang, 1, 0};
+  Need need{stage.number, again && !stage.gang, 1, 0, 0};
   const auto grant = [&](const TaskTrouble* trouble) {
     return m.resources.grant_of(m.cluster.spec, job, stage, trouble);
   };
   if (!stage.gang) {
     const auto trouble = again ? stage.trouble.find(stage.again.front()) : stage.trouble.end();
-    need.grant = grant(trouble == stage.trouble.end() ? nullptr : &trouble->second);
+    if (trouble == stage.trouble.end()) {
+      need.grant = grant(nullptr);
+      return need;
+    }
+    const TaskTrouble& had = trouble->second;
+    need.grant = grant(&had);
+    if (had.avoid != 0 && m.now < had.avoid_until &&
+        m.resources.others_could_take(job, need.grant, had.avoid))
+      need.avoid = had.avoid;
     return need;
   }
   need.tasks = stage.tasks();

@@ -67,6 +67,7 @@ bool handle_due_timers(Machine& m) {
       case TimerKind::kReplace: m.resize = true; break;
       case TimerKind::kRebalance: rebalance(m); break;
       case TimerKind::kReadmit: readmit_due(m); break;
+      case TimerKind::kAvoided: break;  // placement looks at the time
       case TimerKind::kWatch: watch_tasks(m); break;
       case TimerKind::kAutoscale: m.scaling.armed = false; break;  // it looks in each step
     }

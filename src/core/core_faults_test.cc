@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "core/core_story.h"
+#include "core/fault_tolerance.h"
 
 namespace polysome::core {
 namespace {
@@ -45,6 +46,74 @@ TEST(Faults, TheThirdFailureFailsTheJob) {
   ASSERT_EQ(t.ended.size(), 1U);
   EXPECT_EQ(t.ended[0].status, JobStatus::kFailed);
   EXPECT_EQ(t.ended[0].fault_class, FaultClass::kInternal);
+}
+
+// Two workers of one slot, three tasks: task 0 failed on w1, which has task 2 now; w2 has task 1.
+void failed_on_the_first(TestCore& t) {
+  t.start_cluster(2, 1);
+  running(t, 4);
+  ASSERT_EQ(t.started.at(1).worker, t.ready[0]);
+  t.fail(t.attempt('a', "scan", 0), Code::kIo);
+  ASSERT_EQ(t.started.back().task.index, 2U);
+  while (t.core.tasks(job_named('a'), 1, 1, nullptr).at(0).state == TaskState::kBackoff) t.tick();
+}
+
+TEST(Faults, ARetryGoesToAnotherWorkerThanTheOneWhereItFailed) {
+  TestCore t;
+  failed_on_the_first(t);
+  // A slot of that worker takes another task, or none, before it takes this one again.
+  t.finish(t.attempt('a', "scan", 2));
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.of<StartTask>()[0].task.index, 3U);
+  t.finish(t.attempt('a', "scan", 3));
+  EXPECT_TRUE(t.of<StartTask>().empty());
+  t.finish(t.attempt('a', "scan", 1));
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.of<StartTask>()[0].task.index, 0U);
+  EXPECT_EQ(t.of<StartTask>()[0].worker, t.ready[1]);
+  EXPECT_EQ(t.of<StartTask>()[0].attempt_number, 2);
+}
+
+TEST(Faults, ARetryDoesNotWaitForAnotherWorkerForEver) {
+  TestCore t;
+  failed_on_the_first(t);
+  t.finish(t.attempt('a', "scan", 2));
+  t.finish(t.attempt('a', "scan", 3));
+  const MonoTime from = t.now;
+  while (t.of<StartTask>().empty()) {
+    t.now = std::min(t.core.next_deadline().value(), t.now + 5000);
+    t.step(Tick{});
+    for (const auto w : t.ready)
+      if (t.of<StartTask>().empty()) t.step(WorkerHeard{w, 1, 1});
+    ASSERT_LE(t.now - from, kAvoidMs);
+  }
+  EXPECT_EQ(t.started.back().task.index, 0U);
+  EXPECT_EQ(t.started.back().worker, t.ready[0]);
+}
+
+TEST(Faults, ARetryStaysWhenNoOtherWorkerCouldTakeIt) {
+  TestCore t;
+  failed_on_the_first(t);
+  t.step(WorkerDrainRequested{t.ready[1], "fan"});
+  t.finish(t.attempt('a', "scan", 2));
+  ASSERT_EQ(t.of<StartTask>().size(), 1U);
+  EXPECT_EQ(t.of<StartTask>()[0].task.index, 0U);
+}
+
+TEST(Faults, AWaitForAnotherWorkerHasItsReason) {
+  TestCore t;
+  t.start_cluster(2, 1);
+  running(t, 1);
+  t.step(t.job('b'));
+  t.plan('b', {stage("scan", 1), final_stage({"scan"})});
+  t.fail(t.attempt('a', "scan", 0), Code::kIo);
+  while (t.core.tasks(job_named('a'), 1, 1, nullptr).at(0).state == TaskState::kBackoff) t.tick();
+  EXPECT_TRUE(t.of<StartTask>().empty());
+  const auto view = t.view('a');
+  ASSERT_TRUE(view.waiting);
+  EXPECT_EQ(view.waiting->code, "backoff");
+  EXPECT_THAT(view.waiting->message, testing::HasSubstr("scan/0 failed on w1 and waits for a slot "
+                                                        "of another worker"));
 }
 
 TEST(Faults, MaxAttemptsOfOneFailsAtOnce) {

@@ -109,6 +109,18 @@ Reason backoff(const Machine& m, const JobRun& job) {
   return {"backoff", std::move(why), "time", seconds(left, left)};
 }
 
+// Of a task that failed: its worker has a slot, the others have none.
+Reason avoided(const Machine& m, const JobRun& job, const Need& need) {
+  const StageRun& stage = job.stages[need.stage];
+  const std::uint32_t index = stage.again.front();
+  const double left = static_cast<double>(stage.trouble.at(index).avoid_until - m.now);
+  return {"backoff",
+          fmt::format("{} failed on {} and waits for a slot of another worker; after {} it goes to "
+                      "any.",
+                      job.task_name(need.stage, index), WorkerId{need.avoid}.text(), about(left)),
+          "task.finished"};
+}
+
 // ---- limits of the user ----
 
 Reason running_jobs(const Account& user) {
@@ -344,6 +356,7 @@ Reason reason_of(const Machine& m, const JobRun& job) {
     case Obstacle::kMemory: return memory(m, job, *need);
     case Obstacle::kGang: return gang(m, job, *need);
     case Obstacle::kReserved: return reserved(m);
+    case Obstacle::kAvoided: return avoided(m, job, *need);
     case Obstacle::kNone:
     case Obstacle::kOwnCeiling:
     case Obstacle::kCores:

@@ -18,6 +18,8 @@ inline constexpr std::uint32_t kSplitStep = 8;
 inline constexpr std::uint32_t kMostSplit = 64;
 inline constexpr int kMostLosses = 20;
 inline constexpr std::int64_t kLongestBackoffMs = 60'000;
+// So long after its backoff a task waits for another worker than the one where it failed.
+inline constexpr std::int64_t kAvoidMs = 30'000;
 
 // The history of one task that failed at least once and is not finished.
 struct TaskTrouble {
@@ -29,6 +31,10 @@ struct TaskTrouble {
   std::uint64_t grant = 0;  // least grant of the next attempt; 0: the stage's
   std::uint8_t larger = 0;  // how often the grant was raised
   std::uint32_t split = 1;  // into so many pieces the next attempt cuts its work
+  // The worker of the last attempt that counts, by number; while another could take the task it is
+  // not tried there again before this time. 0: none.
+  std::uint32_t avoid = 0;
+  MonoTime avoid_until = 0;
 };
 
 struct Fault {

@@ -71,12 +71,12 @@ Obstacle place_in_slots(Machine& m, Pass& pass, JobRun& job, StageRun& stage, co
   const double longest =
       longest_ms(duration_of(m, stage)).value_or(std::numeric_limits<double>::max());
   if (need.grant >= pass.refused_grant && longest >= pass.refused_ms) return Obstacle::kReserved;
-  const Fit fit = m.resources.find(job, need.grant, door);
+  const Fit fit = m.resources.find(job, need.grant, door, need.avoid);
   if (fit.worker != nullptr) {
     start(m, pass, job, stage, need, {{fit.worker, 1}}, door);
     return Obstacle::kNone;
   }
-  const bool for_all = !job.spec.limits.n_workers;
+  const bool for_all = !job.spec.limits.n_workers && need.avoid == 0;
   if (for_all && fit.obstacle == Obstacle::kMemory && need.grant < pass.refused_grant) {
     pass.refused_grant = need.grant;
     pass.refused_ms = 0;
@@ -100,7 +100,7 @@ Placed try_place(Machine& m, Pass& pass, JobRun& job, StageRun& stage, bool agai
     const auto longest = static_cast<std::size_t>(m.config.prefetch) + 1;
     const Reservation* reserved = passage(m, job, need).reservation;
     if (const auto found =
-            m.resources.find_queue(job, stage.number, need.grant, longest, reserved)) {
+            m.resources.find_queue(job, stage.number, need.grant, longest, reserved, need.avoid)) {
       start_attempt(m, *found->first, found->second, job, stage, again, need.grant);
       return Placed::kYes;
     }
@@ -258,7 +258,7 @@ Obstacle obstacle_of(const Machine& m, const JobRun& job, const Need& need) {
   const StageRun& stage = job.stages[need.stage];
   const Passage door = passage(m, job, need);
   return stage.gang ? m.resources.find_gang(job, need, door).obstacle
-                    : m.resources.find(job, need.grant, door).obstacle;
+                    : m.resources.find(job, need.grant, door, need.avoid).obstacle;
 }
 
 }  // namespace polysome::core

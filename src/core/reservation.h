@@ -18,6 +18,7 @@ struct Need {
   bool again = false;       // a task that is tried once more
   std::uint32_t tasks = 1;  // at once
   std::uint64_t grant = 0;  // of each
+  std::uint32_t avoid = 0;  // a worker's number: it is not to go there; 0: to any
 };
 
 struct Reservation {

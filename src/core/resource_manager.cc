@@ -90,14 +90,26 @@ Obstacle ResourceManager::ceiling(const JobRun& job, std::uint32_t tasks, std::u
   return Obstacle::kNone;
 }
 
-Fit ResourceManager::find(const JobRun& job, std::uint64_t grant, const Passage& door) const {
+bool ResourceManager::others_could_take(const JobRun& job, std::uint64_t grant,
+                                        std::uint32_t than) const {
+  return std::ranges::any_of(workers_, [&](const auto& w) {
+    const Worker& worker = w.second;
+    return w.first != than && worker.takes_tasks() && worker.memory_limit >= grant &&
+           may_use(job, worker);
+  });
+}
+
+Fit ResourceManager::find(const JobRun& job, std::uint64_t grant, const Passage& door,
+                          std::uint32_t avoid) const {
   Obstacle obstacle = ceiling(job, 1, grant);
   if (obstacle != Obstacle::kNone) return {nullptr, obstacle};
   obstacle = Obstacle::kCores;
   const Worker* best = nullptr;
   for (const auto& [n, worker] : workers_) {
     if (!worker.takes_tasks() || worker.idle() == 0) continue;
-    if (!may_use(job, worker)) {
+    if (n == avoid) {
+      obstacle = std::max(obstacle, Obstacle::kAvoided);
+    } else if (!may_use(job, worker)) {
       obstacle = std::max(obstacle, Obstacle::kWorkers);
     } else if (worker.free_memory() < grant) {
       obstacle = std::max(obstacle, Obstacle::kMemory);
@@ -149,13 +161,13 @@ GangFit ResourceManager::find_gang(const JobRun& job, const Need& need, const Pa
 
 std::optional<std::pair<Worker*, int>> ResourceManager::find_queue(
     const JobRun& job, std::uint32_t stage, std::uint64_t grant, std::size_t longest,
-    const Reservation* reserved) const {
+    const Reservation* reserved, std::uint32_t avoid) const {
   std::optional<std::pair<Worker*, int>> best;
   std::size_t length = longest;
   for (const auto& [worker, number] : job.slots) {
     const Slot& slot = worker->slots[static_cast<std::size_t>(number)];
     if (slot.queue.size() >= length || slot.stage != stage || slot.grant != grant) continue;
-    if (!worker->takes_tasks()) continue;
+    if (!worker->takes_tasks() || worker->id.n == avoid) continue;
     if (reserved != nullptr && reserved->on(worker->id.n) != nullptr) continue;
     length = slot.queue.size();
     best = {worker, number};

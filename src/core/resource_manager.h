@@ -69,6 +69,7 @@ enum class Obstacle : std::uint8_t {
   kOwnCeiling,  // max_cores or max_memory of its job
   kUserLimit,   // max_cores or max_memory of its user
   kCores,       // no idle slot
+  kAvoided,     // an idle slot only on the worker where it just failed
   kWorkers,     // n_workers of its job: its workers have no idle slot
   kMemory,      // no worker with an idle slot has enough memory free
   kGang,        // too few idle slots with enough memory for all of them
@@ -104,8 +105,12 @@ class ResourceManager {
   // The most a task of this job may get: a worker's memory, cut by the job's and user's ceilings.
   static std::uint64_t most_grant(const ClusterSpec& spec, const JobRun& job);
 
-  // The worker on which the job's next task finds an idle slot and memory: the emptiest one.
-  Fit find(const JobRun& job, std::uint64_t grant, const Passage& door) const;
+  // The worker on which the job's next task finds an idle slot and memory: the emptiest one, but
+  // not number `avoid`.
+  Fit find(const JobRun& job, std::uint64_t grant, const Passage& door,
+           std::uint32_t avoid = 0) const;
+  // Could another worker than this take a task of this grant, now or when it has room?
+  bool others_could_take(const JobRun& job, std::uint64_t grant, std::uint32_t than) const;
   // On as few workers as will do.
   GangFit find_gang(const JobRun& job, const Need& need, const Passage& door) const;
   // n_workers of the job allows this worker beside those it uses.
@@ -113,7 +118,8 @@ class ResourceManager {
   // The job's slot with the shortest queue that may take one more of this stage and grant.
   std::optional<std::pair<Worker*, int>> find_queue(const JobRun& job, std::uint32_t stage,
                                                     std::uint64_t grant, std::size_t longest,
-                                                    const Reservation* reserved) const;
+                                                    const Reservation* reserved,
+                                                    std::uint32_t avoid = 0) const;
 
   // Puts an attempt at the end of a slot's queue.
   void put(Worker& worker, int slot, std::uint64_t attempt, JobRun& job, std::uint32_t stage,

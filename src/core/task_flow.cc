@@ -158,6 +158,8 @@ void charge(Machine& m, const Attempt& a, const Fault& fault) {
     case Verdict::kRetryLater:
       trouble.backing_off = true;
       trouble.due = m.now + decision.delay_ms;
+      trouble.avoid = a.worker->id.n;
+      trouble.avoid_until = trouble.due + kAvoidMs;
       ++stage.backing_off;
       ++job.backing_off;
       m.timers.arm(trouble.due, TimerKind::kBackoff, {job.id(), a.stage, a.index});
@@ -423,7 +425,8 @@ void slot_lost(Machine& m, const SlotLost& event) {
   worker->heard = m.now;
   const std::vector<std::uint64_t> queue =
       worker->slots[static_cast<std::size_t>(event.slot)].queue;
-  if (queue.empty() || !m.attempts.at(queue.front()).taken_back) ++m.faults.slots_lost;
+  const Attempt* front = queue.empty() ? nullptr : &m.attempts.at(queue.front());
+  if (front == nullptr || (!front->taken_back && !front->job->ending)) ++m.faults.slots_lost;
   for (std::size_t i = 0; i < queue.size(); ++i) {
     Attempt a = release(m, queue[i]);
     if (i == 0) note_use(a, event.peak_memory, event.cpu_seconds);
@@ -463,6 +466,7 @@ void backoff_over(Machine& m, const Timer& timer) {
   const auto it = stage.trouble.find(timer.task.index);
   if (it == stage.trouble.end() || !it->second.backing_off || it->second.due != timer.due) return;
   it->second.backing_off = false;
+  m.timers.arm(it->second.avoid_until, TimerKind::kAvoided);
   --stage.backing_off;
   --job->backing_off;
   m.touch(*job);

@@ -20,6 +20,7 @@ enum class TimerKind : std::uint8_t {
   kReadmit,     // an excluded worker may be taken again
   kRebalance,   // tasks queued behind slow ones may move to idle slots
   kAutoscale,   // the number of workers is looked at
+  kAvoided,     // a task may go again to the worker where it failed
   kWatch,       // running tasks may have stalled, or be slow enough to be run twice
 };
 

@@ -1,11 +1,17 @@
-// Recorded and synthetic loads played against the whole core in virtual time, with workers that
-// take a second to start. The size must follow the load within a stated time, come back to the
-// least one, and must not flap: its direction changes no more often than the load's own swings ask
-// for.
+// Loads recorded at real services (bench/record_load.py) and synthetic ones, played against the
+// whole core in virtual time, with workers that take a second to start. The size must follow the
+// load within a stated time, come back to the least one, and must not flap: its direction changes
+// no more often than the load's own swings ask for.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <numeric>
 #include <random>
+#include <sstream>
 
 #include "core/core_story.h"
 
@@ -20,6 +26,7 @@ struct Arrival {
   MonoTime at = 0;
   std::uint32_t tasks = 1;
   MonoTime task_ms = 1000;
+  std::string user = "ada";
 };
 
 struct Replay {
@@ -29,6 +36,13 @@ struct Replay {
   int most = 0, last = 0;
   MonoTime end = 0;  // of the last job
   int ended = 0, lost_tasks = 0;
+  std::vector<MonoTime> waits;  // of each job, until its first task starts
+  double worker_seconds = 0;    // paid for, from the first arrival to the end of the last job
+  MonoTime wait(double part) const {
+    std::vector<MonoTime> sorted = waits;
+    std::ranges::sort(sorted);
+    return sorted.at(static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1)));
+  }
   std::optional<MonoTime> reached(int n) const {
     for (const auto& [at, size] : sizes)
       if (size >= n) return at;
@@ -79,11 +93,15 @@ class Player {
     JobSubmitted job;
     job.id = job_id(n);
     job.sequence = n;
-    job.user = "ada";
+    job.user = a.user;
     step(job);
   }
 
   void step(const Event& event) {
+    if (!arrivals_.empty() && !core_.active_jobs().empty())
+      out_.worker_seconds += static_cast<double>(core_.cluster().workers.size()) *
+                             static_cast<double>(now_ - stepped_) / 1000;
+    stepped_ = now_;
     for (const auto& command : core_.step(event, now_)) take(command);
     for (const auto& broken : core_.broken_invariants()) ADD_FAILURE() << broken;
   }
@@ -131,6 +149,7 @@ class Player {
     for (int i = 12; i < 16; ++i) n = n << 8 | c.task.job.bytes[static_cast<std::size_t>(i)];
     const Arrival& a = arrivals_[n];
     const bool part = c.stage_name == "scan";
+    if (c.stage_name == "plan" && c.attempt_number == 1) out_.waits.push_back(now_ - a.at);
     MonoTime ms = 20;
     if (part) ms = a.task_ms * static_cast<MonoTime>(70 + random_() % 60) / 100;
     MonoTime& free = free_at_[{c.worker.n, c.slot}];
@@ -155,6 +174,7 @@ class Player {
   std::set<AttemptId> cancelled_;
   Replay out_;
   int direction_ = 0;
+  MonoTime stepped_ = 0;
 };
 
 Replay play(const std::vector<Arrival>& load, int min = 1, int max = 16) {
@@ -271,6 +291,83 @@ TEST(AutoscalerReplay, AWorkingDayIsFollowedWithoutFlapping) {
     expect_return(r, load.size());
     // At most one turn in five minutes.
     EXPECT_LE(r.turns, 26) << "seed " << seed;
+  }
+}
+
+// ---- recorded loads ----
+
+namespace fs = std::filesystem;
+
+fs::path loads_folder() {
+  const fs::path source(__FILE__);
+  const fs::path build = fs::read_symlink("/proc/self/exe").parent_path();
+  const fs::path here = source.is_absolute() ? source : build / source;
+  return (here.parent_path() / ".." / ".." / "tests" / "scenarios" / "loads").lexically_normal();
+}
+
+// at_ms,user,operation,tasks,task_ms,memory_mb
+std::vector<Arrival> read_load(const fs::path& path) {
+  std::vector<Arrival> load;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with('#') || line.starts_with("at_ms")) continue;
+    std::vector<std::string> cells;
+    std::stringstream cut(line);
+    for (std::string cell; std::getline(cut, cell, ',');) cells.push_back(cell);
+    EXPECT_EQ(cells.size(), 6U) << path << ": " << line;
+    load.push_back({1000 + std::stoll(cells.at(0)),
+                    static_cast<std::uint32_t>(std::stoul(cells.at(3))), std::stoll(cells.at(4)),
+                    cells.at(1)});
+  }
+  EXPECT_FALSE(load.empty()) << path;
+  return load;
+}
+
+std::vector<fs::path> recorded_loads() {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(loads_folder()))
+    if (entry.path().extension() == ".csv") files.push_back(entry.path());
+  std::ranges::sort(files);
+  return files;
+}
+
+// As it was, and `times` slower in arriving: each rush is then one of its own.
+std::vector<Arrival> stretched(std::vector<Arrival> load, MonoTime times) {
+  for (auto& a : load) a.at *= times;
+  return load;
+}
+
+// Against a cluster that always has all workers: waits are longer by no more than the workers take
+// to come, for a part of its price, and the size turns no more often than once in two minutes.
+void expect_good(const std::string& name, const std::vector<Arrival>& load) {
+  const auto r = play(load);
+  const auto fixed = play(load, 16, 16);
+  const auto p95 = r.wait(0.95), most = r.wait(1);
+  fmt::print(
+      "{:<24} {:>4} jobs in {:>4} s: workers 1 to {:>2}, {:>2} turns, {:>2} decisions; waited p50 "
+      "{:.1f} "
+      "s, p95 {:.1f} s, most {:.1f} s (all 16: {:.1f}, {:.1f}, {:.1f} s) for {:.0f} % of the "
+      "price\n",
+      name, load.size(), load.back().at / 1000, r.most, r.turns, r.sizes.size(),
+      static_cast<double>(r.wait(0.5)) / 1000, static_cast<double>(p95) / 1000,
+      static_cast<double>(most) / 1000, static_cast<double>(fixed.wait(0.5)) / 1000,
+      static_cast<double>(fixed.wait(0.95)) / 1000, static_cast<double>(fixed.wait(1)) / 1000,
+      100 * r.worker_seconds / fixed.worker_seconds);
+  expect_return(r, load.size());
+  EXPECT_EQ(r.waits.size(), load.size());
+  EXPECT_LE(r.turns, 1 + (r.end - load.front().at) / 120'000);
+  EXPECT_LE(p95, fixed.wait(0.95) + 15'000);
+  EXPECT_LE(most, fixed.wait(1) + 30'000);
+  EXPECT_LT(r.worker_seconds, 0.9 * fixed.worker_seconds);
+}
+
+TEST(AutoscalerReplay, RecordedLoadsAreServedWithoutFlapping) {
+  const auto files = recorded_loads();
+  ASSERT_FALSE(files.empty()) << loads_folder();
+  for (const auto& file : files) {
+    const auto load = read_load(file);
+    for (const MonoTime times : {1, 3, 10})
+      expect_good(fmt::format("{} x{}", file.stem().string(), times), stretched(load, times));
   }
 }
 

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,10 @@ struct Slot {
   std::string scratch;
   std::uint32_t interest = 0;  // epoll events asked for
   bool was_ready = false;
-  bool gone = false;       // ended in a shutdown
-  std::string running;     // key of the attempt it runs
-  std::string started_as;  // the frame that said so
+  bool gone = false;                        // ended in a shutdown
+  std::string running;                      // key of the attempt it runs
+  std::string started_as;                   // the frame that said so
+  std::set<std::string, std::less<>> sent;  // keys of attempts it was given and has not answered
   std::vector<Cancel> cancels;
   std::string killed_for;  // why this supervisor killed it
   int unseen_losses = 0;   // kSlotLost sent and not yet answered by kSlotSeen
@@ -252,6 +254,7 @@ void Supervisor::to_slot(Frame&& frame) {
   }
   // Meant for a process that has died; the service has been told and gives the work out again.
   if (slot.unseen_losses > 0 || slot.gone) return;
+  if (frame.kind == FrameKind::kStart) slot.sent.emplace(frame_key(frame.payload));
   if (frame.kind == FrameKind::kCancel)
     slot.cancels.push_back({std::string(frame_key(frame.payload)), mono_now() + kObeyWithinMs});
   slot.process.queue(frame.kind, frame.payload);
@@ -288,6 +291,7 @@ void Supervisor::take_from_slot(std::size_t index, Frame&& frame) {
     case FrameKind::kReply: {
       const auto key = frame_key(frame.payload);
       if (slot.running == key) slot.running.clear();
+      if (const auto sent = slot.sent.find(key); sent != slot.sent.end()) slot.sent.erase(sent);
       std::erase_if(slot.cancels, [&](const Slot::Cancel& c) { return c.key == key; });
       break;
     }
@@ -330,6 +334,7 @@ void Supervisor::slot_ended(std::size_t index) {
   }
   slot.process.drop_queued();
   slot.running.clear();
+  slot.sent.clear();
   slot.cancels.clear();
   slot.gone = draining_;
   const bool killed_by_us = !slot.killed_for.empty();
@@ -369,7 +374,9 @@ void Supervisor::tick() {
     for (const auto& cancel : slot.cancels) {
       // Requests are not announced when they start; at most one is in a slot.
       const bool request = cancel.key.find('-') == std::string::npos;
-      if (cancel.deadline > now || (cancel.key != slot.running && !request)) continue;
+      // One that it was given and neither starts nor gives back, with nothing running: it is deaf.
+      const bool deaf = slot.running.empty() && slot.sent.contains(cancel.key);
+      if (cancel.deadline > now || (cancel.key != slot.running && !request && !deaf)) continue;
       slot.killed_for = fmt::format("{} {} did not end within {} ms of its cancel",
                                     request ? "request" : "attempt", cancel.key, kObeyWithinMs);
       slot.process.kill();

@@ -323,6 +323,20 @@ TEST_F(SupervisorTest, ATaskThatDoesNotObeyACancelIsKilledWithinASecondAndNobody
   ASSERT_TRUE(worker.next(FrameKind::kReady, 1));
 }
 
+TEST_F(SupervisorTest, ASlotThatWasDeafBeforeItsTaskBeganIsKilledForItsCancel) {
+  Worker worker(options(1));
+  worker.up();
+  const pid_t deaf = worker.slot_pid(0);
+  ASSERT_EQ(::kill(deaf, SIGSTOP), 0);
+  const auto attempt = worker.start("noop", 0);
+  worker.send(FrameKind::kCancel, 0, Json{{"attempt", attempt.text()}});
+  const auto lost = worker.next(FrameKind::kSlotLost);
+  ASSERT_TRUE(lost);
+  EXPECT_THAT(lost->payload.at("message").get<std::string>(), HasSubstr("cancel"));
+  EXPECT_TRUE(gone(deaf));
+  ASSERT_TRUE(worker.next(FrameKind::kReady, 0));
+}
+
 TEST_F(SupervisorTest, ACancelOfAnEndedTaskHarmsNobody) {
   Worker worker(options());
   worker.up();

@@ -62,6 +62,7 @@ struct RunningAttempt {
   TaskRef task;
   WorkerId worker;
   int slot = 0;
+  bool told_to_stop = false;  // whatever becomes of it is no failure
 };
 
 // {"p50", "p90"} as times, or null.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/nearest.h"
@@ -10,9 +11,18 @@
 namespace polysome {
 
 Status good_dataset_name(const std::string& id) {
-  if (id.empty() || id.size() > 255 || id.find('/') != std::string::npos || id.starts_with("job:"))
-    return fail(Error(Code::kInvalid, fmt::format("\"{}\" can't be a dataset's name", id),
-                      "a name is not empty, has no / and does not begin with job:")
+  constexpr std::size_t kLongest = 255;
+  const bool controls = std::ranges::any_of(
+      id, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; });
+  if (id.empty() || id.size() > kLongest || controls || id.find('/') != std::string::npos ||
+      id.starts_with("job:"))
+    return fail(Error(Code::kInvalid,
+                      id.size() > kLongest
+                          ? fmt::format("a dataset's name has at most {} bytes, not {}", kLongest,
+                                        id.size())
+                          : fmt::format("{} can't be a dataset's name", dump(Json(id))),
+                      "a name is not empty, has no / and no control characters and does not begin "
+                      "with job:")
                     .at("/dataset_id"));
   return {};
 }

@@ -165,7 +165,11 @@ void Engine::carry_out(const core::Command& command) {
             cluster_moved();
           },
           [&](const core::StartTask& c) { start_task(c); },
-          [&](const core::CancelTask& c) { executor_->cancel_task(c.worker, c.slot, c.attempt); },
+          [&](const core::CancelTask& c) {
+            if (const auto it = running_.find(c.attempt); it != running_.end())
+              it->second.told_to_stop = true;
+            executor_->cancel_task(c.worker, c.slot, c.attempt);
+          },
           [&](const core::RecordTask& c) {
             finished_[c.task.job].push_back({c.task.stage, c.task.index, c.task.index});
           },
@@ -251,7 +255,7 @@ void Engine::start_task(const core::StartTask& c) {
       return;
     }
   }
-  running_[c.attempt] = {c.task, c.worker, c.slot};
+  running_[c.attempt] = {c.task, c.worker, c.slot, false};
   faults_.attempt_started(it != active_.end() ? it->second.spec.operation : "", c.worker.text());
   executor_->start_task(c.worker, c.slot, spec);
 }
@@ -395,6 +399,12 @@ void Engine::end_job(const core::JobEnded& c) {
     if (!c.task.empty()) problem["task"] = c.task;
     end.error = std::move(problem);
   }
+  if (end_late_ && job.unwritten && !job.row_sent) return end_late(job, std::move(end));
+  commit_end(job, std::move(end));
+}
+
+void Engine::commit_end(ActiveJob& job, JobState end) {
+  const JobId id = job.spec.id;
   // In the same commit: a job that is completed has its name.
   auto dataset = dataset_of_result(job.spec, end);
   if (dataset) store_.put_dataset(*dataset, {});
@@ -402,20 +412,21 @@ void Engine::end_job(const core::JobEnded& c) {
     end.result["expires_at"] = dataset || job.spec.keep
                                    ? Json()
                                    : Json(format_time(*end.completed_at + config_.keep_results_ms));
-  if (const auto f = finished_.find(c.job); f != finished_.end()) finished_.erase(f);
-  std::erase_if(running_, [&](const auto& attempt) { return attempt.second.task.job == c.job; });
-  log_state(c.job, end);
+  if (const auto f = finished_.find(id); f != finished_.end()) finished_.erase(f);
+  std::erase_if(running_, [&](const auto& attempt) { return attempt.second.task.job == id; });
+  log_state(id, end);
   count_pending(job, false);
+  const bool began = !job.unwritten || job.row_sent;
   save(job, end);
   note_usage(job, end);
-  store_.drop_tasks(c.job);
+  if (began) store_.drop_tasks(id);
   Json data = {{"status", name(end.status)},
                {"phase", "done"},
                {"progress", end.progress},
                {"user", job.spec.user}};
   if (end.error) data["error"] = *end.error;
-  journal_.append("job.status", c.job, job.spec.user, std::move(data), true);
-  store_.flush([this, id = c.job, end = std::move(end),
+  journal_.append("job.status", id, job.spec.user, std::move(data), true);
+  store_.flush([this, id, end = std::move(end),
                 dataset = std::move(dataset)](const Status& status) {
     const auto found = active_.find(id);
     if (found == active_.end()) return;

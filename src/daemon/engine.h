@@ -152,6 +152,7 @@ class Engine final : public api::Backend {
   void carry_out(const core::Command& command);
   void start_task(const core::StartTask& command);
   void end_job(const core::JobEnded& command);
+  void commit_end(ActiveJob& job, JobState end);
   void finish_end(JobId id);
   void schedule_tick();
   void refresh(ActiveJob& job);
@@ -193,19 +194,30 @@ class Engine final : public api::Backend {
   Status check_limits(const JobLimits& limits) const;
   Json size_warnings(const JobLimits& limits) const;
   Result<StoredJob> find(const JobId& id);
+  std::optional<JobStatus> ended_as(const JobId& id);
   Error no_such_job(const JobId& id);
   Json submit_body(const JobSpec& spec, const JobState& state);
   Result<std::vector<std::string>> result_files(const std::string& dataset_id);
 
   // engine_batch.cc
-  struct BatchWork;
   Result<std::vector<StoredJob>> prepare_batch(std::vector<SubmitRequest> requests,
                                                const std::string& caller, const JobId& batch);
   void batch_stored(const StoredBatch& batch, std::vector<StoredJob> jobs);
   void tell_core(const JobId& id);
   void tell_core_more();
   std::pair<std::vector<StoredJob>, std::uint64_t> list_all(const JobFilter& filter);
-  void cancel_some(const std::shared_ptr<BatchWork>& work);
+
+  // engine_cancel.cc
+  struct CancelWork;
+  struct Promise {
+    Json record;        // which jobs, by sequence, and why
+    bool kept = false;  // all have ended in the core; what is left is to write it down
+  };
+  void cancel_some(const std::shared_ptr<CancelWork>& work);
+  void store_promises(std::function<void(Status)> done);
+  void end_late(ActiveJob& job, JobState end);
+  void write_late_ends();
+  void keep_promises();
 
   // engine_queue.cc
   Status check_queue_limits(const std::string& user, std::size_t more, Priority priority) const;
@@ -239,6 +251,7 @@ class Engine final : public api::Backend {
   void remove_orphaned_content();
   void materialize(const LoadRequest& load, api::Reply<Json> reply);
   static std::optional<StoredDataset> dataset_of_result(const JobSpec& spec, const JobState& end);
+  Status check_output_path(const JobSpec& spec) const;
   Status check_output_name(const JobSpec& spec) const;
 
   // engine_keep.cc
@@ -285,6 +298,11 @@ class Engine final : public api::Backend {
   JobIds ids_;
   std::deque<JobId> untold_;  // jobs of batches, for the core
   std::size_t unwritten_ = 0;
+  std::map<std::uint64_t, Promise> promises_;
+  std::uint64_t last_promise_ = 0;
+  std::deque<JobId> late_ends_;  // promised, to be written
+  bool end_late_ = false;        // jobs that are cancelled now are promised
+  bool writing_late_ends_ = false;
   std::map<std::string, std::size_t> pending_of_;  // by user; also jobs whose commit is under way
   std::size_t pending_ = 0;
   FaultLedger faults_;

@@ -1,5 +1,5 @@
-// Many jobs at once: jobs/batch, jobs/cancel by filter, and the jobs of batches until each has a
-// row of its own. Long work goes on in slices, so that the loop answers others in between.
+// Many jobs at once: jobs/batch, and the jobs of batches until each has a row of its own. Long work
+// goes on in slices, so that the loop answers others in between.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,6 @@ namespace {
 
 constexpr MonoTime kSliceMs = 5;
 constexpr std::size_t kSliceJobs = 64;  // between two looks at the clock
-constexpr std::size_t kMostNamed = 1000;
 
 Json batch_body(const StoredBatch& batch) {
   return {{"batch_id", batch.id.text()},
@@ -160,9 +159,7 @@ void Engine::tell_core(const JobId& id) {
   it->second.told_core = true;
   const JobSpec& spec = it->second.spec;
   for (const auto& d : spec.depends_on)
-    if (const auto ended = store_.job(d);
-        ended && is_final(ended->state.status) && !active_.contains(d))
-      handle(core::DependencyKnown{d, ended->state.status});
+    if (const auto ended = ended_as(d)) handle(core::DependencyKnown{d, *ended});
   handle(submitted_event(spec, it->second.sequence));
 }
 
@@ -205,75 +202,6 @@ std::pair<std::vector<StoredJob>, std::uint64_t> Engine::list_all(const JobFilte
                     [](const StoredJob& a, const StoredJob& b) { return a.spec.id > b.spec.id; });
   if (jobs.size() > filter.limit) jobs.resize(filter.limit);
   return {std::move(jobs), total};
-}
-
-// ---- cancel by filter ----
-
-struct Engine::BatchWork {
-  std::vector<JobId> ids;
-  std::size_t next = 0;
-  std::string reason;
-  std::vector<std::string> ended, unknown;  // of those that were named
-  api::Reply<Json> reply;
-};
-
-void Engine::cancel_jobs(const api::CancelFilter& filter, api::Reply<Json> reply) {
-  const auto work = std::make_shared<BatchWork>();
-  work->reason = filter.reason;
-  work->reply = std::move(reply);
-  JobFilter wanted;
-  wanted.status = filter.status;
-  wanted.user = filter.user;
-  wanted.name = filter.name;
-  wanted.tag = filter.tag;
-  wanted.batch = filter.batch;
-  const auto take = [&](const JobId& id, ActiveJob& job) {
-    if (!job.ending && matches(wanted, job.spec, job.state)) work->ids.push_back(id);
-  };
-  if (filter.job_ids) {
-    for (const auto& id : *filter.job_ids) {
-      if (const auto it = active_.find(id); it != active_.end())
-        take(id, it->second);
-      else
-        (store_.job(id) ? work->ended : work->unknown).push_back(id.text());
-    }
-  } else {
-    for (auto& [id, job] : active_) take(id, job);
-  }
-  // The last one first: none starts in the place of one that was cancelled.
-  std::ranges::sort(work->ids, std::ranges::greater());
-  cancel_some(work);
-}
-
-void Engine::cancel_some(const std::shared_ptr<BatchWork>& work) {
-  const MonoTime until = mono_now() + kSliceMs;
-  do {
-    for (std::size_t i = 0; i < kSliceJobs && work->next < work->ids.size(); ++i) {
-      const JobId id = work->ids[work->next++];
-      tell_core(id);
-      handle(core::CancelRequested{id, work->reason});
-    }
-  } while (work->next < work->ids.size() && mono_now() < until);
-  if (work->next < work->ids.size() && !shutting_down_) {
-    boost::asio::post(loop_, [this, work] { cancel_some(work); });
-    return;
-  }
-  store_.flush([this, work](const Status& status) {
-    if (!status) return work->reply(fail(status.error()));
-    Json names = Json::array();
-    std::size_t stopping = 0;
-    for (const auto& id : work->ids) {
-      const auto it = active_.find(id);
-      if (it != active_.end() && !it->second.ending) ++stopping;
-      if (names.size() < kMostNamed) names.push_back(id.text());
-    }
-    work->reply(Json{{"matched", work->ids.size()},
-                     {"cancelled", work->ids.size() - stopping},
-                     {"cancelling", stopping},
-                     {"job_ids", std::move(names)},
-                     {"ended_before", work->ended},
-                     {"unknown", work->unknown}});
-  });
 }
 
 }  // namespace polysome

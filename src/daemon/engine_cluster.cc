@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <thread>
 
 #include "base/bytes.h"
@@ -169,7 +170,9 @@ Json Engine::cluster_status() {
   const bool wanted = view.status == "starting" || view.status == "running";
   const MonoTime now = mono_now();
   Json workers = Json::array();
-  for (const auto& w : view.workers)
+  for (const auto& w : view.workers) {
+    Json faults = Json::object();
+    for (const auto& [what, n] : w.faults) faults[std::string(name(what))] = n;
     workers.push_back(
         {{"id", w.id.text()},
          {"status", w.status},
@@ -184,10 +187,13 @@ Json Engine::cluster_status() {
          {"running_tasks", w.running_tasks},
          {"completed_tasks", w.completed_tasks},
          {"failures", w.failures},
+         {"faults", std::move(faults)},
+         {"score", std::round(w.score * 100) / 100},
          {"reason", w.reason.empty() ? Json() : Json(w.reason)},
          {"excluded_until",
           w.excluded_until ? Json(format_time(wall_now() + (*w.excluded_until - now))) : Json()},
          {"started_at", format_time(wall_now() - (now - w.started))}});
+  }
   const ClusterSpec& spec = wanted ? view.spec : config_.cluster;
   Json out = {
       {"status", view.status},

@@ -55,6 +55,16 @@ Result<StoredJob> Engine::find(const JobId& id) {
   return fail(no_such_job(id));
 }
 
+// How a job ended, as far as that is certain.
+std::optional<JobStatus> Engine::ended_as(const JobId& id) {
+  std::optional<JobStatus> status;
+  if (const auto it = active_.find(id); it != active_.end())
+    status = it->second.state.status;
+  else if (const auto job = store_.job(id))
+    status = job->state.status;
+  return status && is_final(*status) ? status : std::nullopt;
+}
+
 std::vector<std::string> Engine::recent_job_ids(std::size_t most) {
   JobFilter filter;
   filter.limit = most;
@@ -238,9 +248,7 @@ void Engine::submit(SubmitRequest request, const std::string& caller, const std:
                          {"progress", 0.0},
                          {"user", known.spec.user}});
         for (const auto& d : known.spec.depends_on)
-          if (const auto ended = store_.job(d);
-              ended && is_final(ended->state.status) && !active_.contains(d))
-            handle(core::DependencyKnown{d, ended->state.status});
+          if (const auto ended = ended_as(d)) handle(core::DependencyKnown{d, *ended});
         const JobSpec spec = known.spec;
         handle(submitted_event(spec, known.sequence));
         const auto it = active_.find(id);

@@ -24,6 +24,11 @@ constexpr std::uint64_t kDiskReserve = 100'000'000;
 constexpr const char* kLastingLayout[] = {"kind", "orientation", "label_columns", "scale",
                                           "zero_is_missing"};
 
+constexpr const char* kLoadExample =
+    "for example {\"dataset_id\": \"counts\", \"source\": \"liver/counts.tsv\"}, or "
+    "{\"dataset_id\": "
+    "\"samples\", \"rows\": [{\"id\": \"S1\"}]}";
+
 Result<std::string> rows_as_ndjson(const Json& rows) {
   const auto refuse = [](std::size_t i, const std::string& what) {
     return fail(Error(Code::kInvalid, what, "rows is a list of objects: [{\"id\": \"S1\"}, …]")
@@ -101,15 +106,19 @@ void Engine::data_load(const Json& body, const std::string& caller, api::Reply<J
   if (!layout) return reply(fail(layout.error()));
   if (!format) return reply(fail(format.error()));
   if (!id)
-    return reply(fail(Error(Code::kInvalid, "dataset_id is missing: the name to load it under")
-                          .at("/dataset_id")));
+    return reply(
+        fail(Error(Code::kInvalid, "dataset_id is missing: the name to load it under", kLoadExample)
+                 .at("/dataset_id")));
   if (source.has_value() == (rows != nullptr))
-    return reply(fail(
-        Error(Code::kInvalid, source ? "give source or rows, not both"
-                                     : "source is missing: a path, folder or glob below a data "
-                                       "folder, or a database's address; or rows")
-            .at("/source")));
+    return reply(fail(Error(Code::kInvalid,
+                            source ? "give source or rows, not both"
+                                   : "source is missing: a path, folder or glob below a data "
+                                     "folder, or a database's address; or rows",
+                            kLoadExample)
+                          .at("/source")));
   if (auto ok = good_dataset_name(*id); !ok) return reply(fail(ok.error()));
+  if (source && source->empty())
+    return reply(fail(Error(Code::kInvalid, "source is empty", kLoadExample).at("/source")));
   auto& dataset = load.dataset;
   dataset.id = dataset.ref.id = *id;
   dataset.ref.format = *format;
@@ -291,7 +300,29 @@ std::optional<StoredDataset> Engine::dataset_of_result(const JobSpec& spec, cons
 }
 
 // Refuses a job whose answer is to take a name that stands for something else.
+// What can be told before the job runs; its last task looks again, at what is there then.
+Status Engine::check_output_path(const JobSpec& spec) const {
+  const auto& roots = config_.output_roots;
+  if (!spec.output.is_object() || !spec.output.contains("path") || roots.empty()) return {};
+  const auto asked = spec.output["path"].get<std::string>();
+  std::error_code ec;
+  const fs::path path = fs::weakly_canonical(fs::path(roots.front()) / asked, ec);
+  const bool below = std::ranges::any_of(roots, [&](const std::string& root) {
+    const fs::path relative = path.lexically_relative(fs::weakly_canonical(root, ec));
+    return !relative.empty() && *relative.begin() != ".." && relative != ".";
+  });
+  if (below) return {};
+  return fail(
+      Error(
+          Code::kInvalid, fmt::format("output path {} lies outside the output folders", asked),
+          fmt::format("give a path relative to {}, or one below {}; serve --output-dir DIR allows "
+                      "others",
+                      roots.front(), fmt::join(roots, ", ")))
+          .at("/output/path"));
+}
+
 Status Engine::check_output_name(const JobSpec& spec) const {
+  POLYSOME_TRY(check_output_path(spec));
   if (!spec.output.is_object() || !spec.output.contains("dataset_id")) return {};
   const auto id = spec.output["dataset_id"].get<std::string>();
   const auto* known = datasets_.loaded(id);

@@ -17,8 +17,7 @@ constexpr WallTime kHourMs = 3'600'000;
 constexpr WallTime kLearnFromMs = 90LL * 24 * kHourMs;
 
 FaultClass class_of(const report::SlotLost& lost) {
-  if (lost.out_of_memory) return FaultClass::kOutOfMemory;
-  return lost.by_kill ? FaultClass::kWorkerLost : FaultClass::kInternal;
+  return lost.out_of_memory ? FaultClass::kOutOfMemory : FaultClass::kWorkerLost;
 }
 
 }  // namespace
@@ -82,9 +81,11 @@ void Engine::count_pending(ActiveJob& job, bool pending) {
   if (it != pending_of_.end() && --it->second == 0) pending_of_.erase(it);
 }
 
-// Every attempt that failed, whatever the core makes of it.
+// Every attempt that failed, whatever the core makes of it. One that was told to stop did not, even
+// if its process had to be ended for it. Those that ended with their slot or worker are forgotten.
 void Engine::count_faults(const Report& report) {
   const auto failed = [&](const RunningAttempt& attempt, FaultClass what) {
+    if (attempt.told_to_stop) return;
     const auto job = active_.find(attempt.task.job);
     faults_.attempt_failed(what, job == active_.end() ? "" : job->second.spec.operation,
                            attempt.worker.text());
@@ -104,6 +105,9 @@ void Engine::count_faults(const Report& report) {
         first = id;
       }
     if (oldest != nullptr) failed(*oldest, class_of(*slot));
+    std::erase_if(running_, [&](const auto& attempt) {
+      return attempt.second.worker == slot->worker && attempt.second.slot == slot->slot;
+    });
   } else if (const auto* lost = std::get_if<report::WorkerLost>(&report)) {
     const auto cluster = core_->cluster();
     const auto w = std::ranges::find(cluster.workers, lost->worker, &core::WorkerView::id);
@@ -117,6 +121,8 @@ void Engine::count_faults(const Report& report) {
     if (!expected)
       for (const auto& [slot_number, attempt] : first)
         failed(*attempt.second, FaultClass::kWorkerLost);
+    std::erase_if(running_,
+                  [&](const auto& attempt) { return attempt.second.worker == lost->worker; });
   }
 }
 

@@ -191,6 +191,7 @@ Result<std::vector<std::string>> Engine::start(bool cluster_given, bool autostar
   restore_queue();
   restore_autoscale();
   POLYSOME_TRY(restore(&lines));
+  keep_promises();
   remove_orphaned_content();
   if (core_->paused())
     lines.push_back("the queue is paused: POST queue/resume, or polysome queue resume");

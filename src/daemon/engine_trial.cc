@@ -107,8 +107,13 @@ void Engine::retry(const JobId& id, const Json& body, const api::Repeat& repeat,
                    api::Reply<api::SubmitAnswer> reply) {
   const auto job = find(id);
   if (!job) return reply(fail(job.error()));
-  const bool ended = is_final(job->state.status) && !active_.contains(id);
-  if (!ended)
+  if (is_final(job->state.status) && active_.contains(id)) {
+    Error e(Code::kUnavailable, fmt::format("the end of job {} is being written", id.text()),
+            "send the request again in a moment");
+    e.retry_after_seconds = 1;
+    return reply(fail(std::move(e)));
+  }
+  if (!is_final(job->state.status))
     return reply(fail(Code::kConflict,
                       fmt::format("job {} is {}; only a job that is over is done again", id.text(),
                                   name(job->state.status)),

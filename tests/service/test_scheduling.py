@@ -7,6 +7,7 @@ import pathlib
 import random
 import re
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -145,6 +146,48 @@ def test_100_000_jobs_in_one_request_take_under_a_second_and_survive_kill_9(serv
     ended = [service.get("jobs/list", params={**batch, "status": s})["total"] for s in ("completed", "cancelled")]
     assert sum(ended) == 100_000 and ended[0] > 20
     assert min(times + works) < 1.0 * PATIENCE
+
+
+def test_thousands_of_pending_jobs_are_cancelled_at_once_and_stay_so_after_kill_9(service):
+    """The answer comes before each has its row: what it said holds, whenever the service is killed."""
+    batch = service.post("jobs/batch", batch_of(30_000))
+    kept = service.submit("noop", held=True)
+    began = time.monotonic()
+    answer = service.post("jobs/cancel", {"batch_id": batch["batch_id"], "reason": "a typo"})
+    print(f"\n30,000 pending jobs cancelled in {time.monotonic() - began:.2f} s")
+    assert (answer["matched"], answer["cancelled"], answer["cancelling"]) == (30_000, 30_000, 0)
+
+    def check():
+        cancelled = {"batch_id": batch["batch_id"], "status": "cancelled", "limit": 1}
+        assert service.get("jobs/list", params=cancelled)["total"] == 30_000
+        assert service.get("queue/status")["pending"] == 1
+        last = service.status(batch["last_job_id"])
+        assert last["status"] == "cancelled" and "a typo" in last["error"]["detail"], last
+        return last
+
+    before = check()
+    late = service.submit("noop", depends_on=[batch["first_job_id"]])
+    status = service.wait(late)
+    assert (status["status"], status["error"]["code"]) == ("cancelled", "dependency_failed")
+    restart(service)
+    after = check()
+    assert after["created_at"] == before["created_at"]
+    service.start_cluster(1, 1)
+    service.complete(service.submit("noop"))
+    until(lambda: not unwritten(service), "all ends to be written", 120)
+    restart(service)
+    check()
+    assert service.status(kept)["status"] == "pending"
+    again = service.post(f"jobs/{batch['first_job_id']}/retry")["job_id"]
+    until(lambda: service.cluster_with(1), "the cluster to be back")
+    service.complete(again)
+
+
+def unwritten(service):
+    """What the store still has to be told of jobs that were cancelled in one go."""
+    with sqlite3.connect(f"file:{service.state}/store.db?mode=ro", uri=True) as db:
+        row = db.execute("SELECT value FROM settings WHERE key = 'cancelling'").fetchone()
+    return json.loads(row[0]) if row else []
 
 
 # ---- one job, changed ----

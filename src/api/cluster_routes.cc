@@ -25,9 +25,10 @@ Result<bool> read_stop(const Json& body) {
 Result<int> read_scale(const Json& body) {
   ObjectReader r(body, "");
   const auto n = r.integer("n_workers", 1, kMaxWorkers);
-  if (!n)
-    r.refuse("n_workers", Code::kInvalid, "n_workers is missing", "give {\"n_workers\": 1 to 32}");
   POLYSOME_TRY(r.finish());
+  if (!n)
+    return fail(Error(Code::kInvalid, "n_workers is missing", "give {\"n_workers\": 1 to 32}")
+                    .at("/n_workers"));
   return static_cast<int>(*n);
 }
 

@@ -11,9 +11,25 @@
 #include "api/answers.h"
 #include "api/request_reader.h"
 #include "api/routes.h"
+#include "base/nearest.h"
 
 namespace polysome::api {
 namespace {
+
+const std::vector<std::string>& event_types() {
+  static const std::vector<std::string> types{"job.status",        "job.progress",
+                                              "job.stalled",       "batch.submitted",
+                                              "cluster.status",    "cluster.started",
+                                              "cluster.stopped",   "cluster.scaled",
+                                              "cluster.autoscale", "cluster.autoscale_changed",
+                                              "queue.paused",      "queue.resumed",
+                                              "limits.changed",    "dataset.loaded",
+                                              "worker.ready",      "worker.lost",
+                                              "worker.stopped",    "worker.drained",
+                                              "worker.excluded",   "worker.probed",
+                                              "worker.readmitted"};
+  return types;
+}
 
 struct Filter {
   std::optional<JobId> job;
@@ -210,10 +226,26 @@ Result<std::optional<std::uint64_t>> last_event_id(const HttpRequest& request) {
   return id;
 }
 
+// A stream of events has one form.
+Status accepts_events(const HttpRequest& request) {
+  const auto accept = request.header("Accept");
+  const auto names = [&](std::string_view form) {
+    return accept->find(form) != std::string_view::npos;
+  };
+  if (!accept || accept->empty() || names("text/event-stream") || names("text/*") || names("*/*"))
+    return {};
+  return fail(
+      Code::kNotAcceptable,
+      fmt::format("events are given as text/event-stream, not as {}",
+                  dump(Json(std::string(accept->substr(0, 100))))),
+      "send Accept: text/event-stream, or none; GET jobs/{id}/status?wait=30 waits in JSON");
+}
+
 bool is_pruned(Backend& backend, std::uint64_t last) { return backend.oldest_event() > last + 1; }
 
 void job_events(Backend& backend, const PushConfig& config, const Call& call, const Responder& to) {
   const auto refuse = [&](const Error& e) { to->send(problem_answer(e)); };
+  if (const auto ok = accepts_events(call.request); !ok) return refuse(ok.error());
   QueryReader query(call.request);
   const bool from_now = query.choice("from", {"now"}).has_value();
   if (const auto ok = query.status(); !ok) return refuse(ok.error());
@@ -251,6 +283,7 @@ void job_events(Backend& backend, const PushConfig& config, const Call& call, co
 
 void all_events(Backend& backend, const PushConfig& config, const Call& call, const Responder& to) {
   const auto refuse = [&](const Error& e) { to->send(problem_answer(e)); };
+  if (const auto ok = accepts_events(call.request); !ok) return refuse(ok.error());
   QueryReader query(call.request);
   Filter filter;
   if (const auto job = query.text("job_id")) {
@@ -262,6 +295,12 @@ void all_events(Backend& backend, const PushConfig& config, const Call& call, co
   }
   filter.user = query.text("user").value_or("");
   filter.types = query.list("type");
+  for (const auto& type : filter.types)
+    if (std::ranges::find(event_types(), type) == event_types().end())
+      query.refuse(Error(Code::kInvalid,
+                         fmt::format("type {} is not known{}", dump(Json(type.substr(0, 100))),
+                                     did_you_mean(type, event_types())),
+                         fmt::format("one of {}", fmt::join(event_types(), ", "))));
   if (const auto ok = query.status(); !ok) return refuse(ok.error());
   const auto last = last_event_id(call.request);
   if (!last) return refuse(last.error());

@@ -111,7 +111,8 @@ Result<Json> read_body(const HttpRequest& request) {
   if (request.body.empty()) return Json::object();
   POLYSOME_ASSIGN(Json body, parse_json(request.body));
   if (!body.is_object())
-    return fail(Code::kInvalid, "the body must be a JSON object", "for example {\"n_workers\": 4}");
+    return fail(Code::kInvalid, "the body must be a JSON object",
+                "{\"name\": value, …}; /docs shows the fields of each route");
   return body;
 }
 

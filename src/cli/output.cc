@@ -87,8 +87,15 @@ void Output::list(const Json& body, const Json& items, const std::vector<ListCol
   }
   if (!for_people()) {
     std::vector<std::string> keys;
-    for (const auto& c : columns) keys.push_back(c.key);
-    put(print_csv(items, keys));
+    Json flat = items;
+    for (const auto& c : columns) {
+      if (c.parts.empty()) keys.push_back(c.key);
+      for (const auto& part : c.parts) {
+        keys.push_back(c.key + "_" + part);
+        for (auto& item : flat) item[keys.back()] = member_of(member_of(item, c.key), part);
+      }
+    }
+    put(print_csv(flat, keys));
     return;
   }
   std::vector<TableColumn> titles;

@@ -25,7 +25,8 @@ struct ListColumn {
   std::string key;  // CSV header, and member of the item
   Align align = Align::kLeft;
   std::function<std::string(const Json& item)> text =
-      {};  // for people; absent: the member as it is
+      {};                               // for people; absent: the member as it is
+  std::vector<std::string> parts = {};  // of an object: programs get a column KEY_PART for each
 };
 
 class Output {

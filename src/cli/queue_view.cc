@@ -44,13 +44,16 @@ const std::vector<ListColumn>& queue_columns() {
       {"user", "user"},
       {"waits", "waiting_seconds", Align::kRight,
        [](const Json& j) { return format_duration(number_of(j, "waiting_seconds")); }},
-      {"starts", "expected_start", Align::kRight,
+      {"starts",
+       "expected_start",
+       Align::kRight,
        [](const Json& j) -> std::string {
          const auto at = parse_time(text_of(object_of(j, "expected_start"), "p50"));
          if (!at) return "";
          return "in " + format_duration(
                             static_cast<double>(std::max<WallTime>(0, *at - wall_now())) / 1000);
-       }},
+       },
+       {"p50", "p90"}},
       {"for", "waiting_reason", Align::kLeft,
        [](const Json& j) { return printable(text_of(j, "waiting_reason")); }}};
   return columns;

@@ -23,7 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMostQueued = 1000;
+constexpr std::size_t kMostQueued = 256;
 constexpr std::chrono::milliseconds kStartAgainAfter{500};
 // A process that ends so often without coming up will not; the requests hear of it.
 constexpr int kMostFailedStarts = 3;

@@ -109,7 +109,7 @@ TEST_F(DataServiceTest, ALateAnswerIsATimeoutAndTheSlotIsFreedForTheNext) {
 
 TEST_F(DataServiceTest, ItsQueueIsBounded) {
   std::vector<Slot> answers;
-  for (int i = 0; i < 1001; ++i) answers.push_back(ask("inspect"));
+  for (int i = 0; i < 257; ++i) answers.push_back(ask("inspect"));
   const auto last = wait(answers.back());
   ASSERT_FALSE(last);
   EXPECT_EQ(last.error().code, Code::kUnavailable);

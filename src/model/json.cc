@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_set>
 
@@ -110,7 +111,9 @@ Result<Json> parse(std::string_view text, JsonLimits limits) {
   }
   if (!good)
     return fail(Code::kMalformed,
-                "not valid JSON: " + checker.problem + place(text, checker.position));
+                "not valid JSON: " + checker.problem + place(text, checker.position),
+                "names and texts stand in double quotes, nothing after the last member: "
+                "{\"name\": \"x\", \"n\": 1}");
   Json out = Json::parse(text, nullptr, false);
   if (out.is_discarded()) return fail(Code::kMalformed, "not valid JSON");
   return out;
@@ -153,10 +156,33 @@ std::string pointer_token(std::string_view key) {
   return out;
 }
 
+namespace {
+
+constexpr std::size_t kMostShown = 60;  // bytes of a value that is quoted in a message
+
+// A value as it was given, cut when it is long.
+std::string shown(const Json& value) {
+  std::string text = dump(value);
+  if (text.size() <= kMostShown) return text;
+  std::size_t end = kMostShown;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end) + "…";
+}
+
+// "/users/ada" as people read it: users.ada.
+std::string dotted(std::string_view pointer) {
+  std::string out(pointer.substr(pointer.starts_with('/') ? 1 : 0));
+  std::ranges::replace(out, '/', '.');
+  return out;
+}
+
+}  // namespace
+
 ObjectReader::ObjectReader(const Json& object, std::string pointer)
     : object_(object), pointer_(std::move(pointer)) {
   if (!object_.is_object())
-    refuse(Error(Code::kInvalid, (pointer_.empty() ? "the body" : pointer_) + " must be an object")
+    refuse(Error(Code::kInvalid,
+                 (pointer_.empty() ? "the body" : dotted(pointer_)) + " must be an object")
                .at(pointer_));
 }
 
@@ -188,7 +214,7 @@ std::optional<std::string> ObjectReader::text(const char* key, std::size_t max_b
   const Json* v = raw(key);
   if (v == nullptr) return std::nullopt;
   if (!v->is_string()) {
-    refuse(key, Code::kInvalid, fmt::format("{} must be a text", key));
+    refuse(key, Code::kInvalid, fmt::format("{} must be a text, not {}", key, shown(*v)));
     return std::nullopt;
   }
   auto out = v->get<std::string>();
@@ -219,9 +245,10 @@ std::optional<std::int64_t> ObjectReader::integer(const char* key, std::int64_t 
   }
   if (!out || *out < least || *out > most) {
     refuse(key, Code::kInvalid,
-           most == INT64_MAX
-               ? fmt::format("{} must be a whole number of at least {}", key, least)
-               : fmt::format("{} must be a whole number from {} to {}", key, least, most));
+           most == INT64_MAX ? fmt::format("{} must be a whole number of at least {}, not {}", key,
+                                           least, shown(*v))
+                             : fmt::format("{} must be a whole number from {} to {}, not {}", key,
+                                           least, most, shown(*v)));
     return std::nullopt;
   }
   return out;
@@ -232,8 +259,10 @@ std::optional<double> ObjectReader::number(const char* key, double least, double
   if (v == nullptr) return std::nullopt;
   if (!v->is_number() || !(v->get<double>() >= least) || !(v->get<double>() <= most)) {
     refuse(key, Code::kInvalid,
-           std::isinf(most) ? fmt::format("{} must be a number of at least {}", key, least)
-                            : fmt::format("{} must be a number from {} to {}", key, least, most));
+           std::isinf(most)
+               ? fmt::format("{} must be a number of at least {}, not {}", key, least, shown(*v))
+               : fmt::format("{} must be a number from {} to {}, not {}", key, least, most,
+                             shown(*v)));
     return std::nullopt;
   }
   return v->get<double>();
@@ -243,7 +272,7 @@ std::optional<bool> ObjectReader::boolean(const char* key) {
   const Json* v = raw(key);
   if (v == nullptr) return std::nullopt;
   if (!v->is_boolean()) {
-    refuse(key, Code::kInvalid, fmt::format("{} must be true or false", key));
+    refuse(key, Code::kInvalid, fmt::format("{} must be true or false, not {}", key, shown(*v)));
     return std::nullopt;
   }
   return v->get<bool>();
@@ -252,8 +281,8 @@ std::optional<bool> ObjectReader::boolean(const char* key) {
 std::optional<std::uint64_t> ObjectReader::bytes(const char* key) {
   const Json* v = raw(key);
   if (v == nullptr) return std::nullopt;
-  Result<std::uint64_t> size =
-      fail(Code::kInvalid, "not a size", "write it as 2GB, 512MiB or a number of bytes");
+  Result<std::uint64_t> size = fail(Code::kInvalid, shown(*v) + " is not a size",
+                                    "write it as 2GB, 512MiB or a number of bytes");
   if (v->is_string()) size = parse_bytes(v->get<std::string>());
   if (v->is_number() && v->get<double>() >= 0 && v->get<double>() < 9e18)
     size = v->is_number_float() ? static_cast<std::uint64_t>(v->get<double>())
@@ -279,7 +308,8 @@ std::optional<std::vector<std::string>> ObjectReader::texts(const char* key, std
     }
   if (!good) {
     refuse(key, Code::kInvalid,
-           fmt::format("{} must be a text or a list of at most {} texts", key, most));
+           fmt::format("{} must be a text or a list of at most {} texts, not {}", key, most,
+                       shown(*v)));
     return std::nullopt;
   }
   return out;
@@ -291,9 +321,11 @@ Status ObjectReader::finish() {
       bool found = false;
       for (const auto& k : known_) found = found || k == key;
       if (!found) {
-        const std::string where = pointer_.empty() ? "" : " in " + pointer_;
+        const std::string where = pointer_.empty() ? "" : " in " + dotted(pointer_);
         refuse(key.c_str(), Code::kInvalid,
-               fmt::format("unknown field \"{}\"{}{}", key, where, did_you_mean(key, known_)));
+               fmt::format("unknown field {}{}{}", shown(key), where, did_you_mean(key, known_)),
+               known_.empty() ? "it takes no fields"
+                              : fmt::format("it takes {}", fmt::join(known_, ", ")));
         break;
       }
     }

@@ -85,7 +85,7 @@ TEST(ObjectReader, RangesAndTypesAreChecked) {
   EXPECT_FALSE(range.integer("a", 1, 32));
   const auto status = range.finish();
   ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().message, "a must be a whole number from 1 to 32");
+  EXPECT_EQ(status.error().message, "a must be a whole number from 1 to 32, not 33");
 }
 
 }  // namespace

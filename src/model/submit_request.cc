@@ -259,6 +259,10 @@ Result<SubmitRequest> parse_submit(const Json& json, const OperationCatalog& cat
       body.refuse(checked.error());
   }
   if (const Json* output = body.raw("output")) {
+    if (spec.type == "diagnostic")
+      body.refuse("output", Code::kInvalid,
+                  fmt::format("{} writes no table, so there is no output", spec.operation),
+                  "leave it out");
     auto checked = parse_output(*output, "/output");
     if (checked)
       spec.output = std::move(*checked);

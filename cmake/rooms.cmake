@@ -42,14 +42,24 @@ function(polysome_tests name)
 endfunction()
 
 # polysome_room(NAME [ROOMS other…] [LINK target…] [PRELUDE name]): the library polysome_NAME from src/NAME/*.cc and,
-# when there are any, the test program NAME_test from src/NAME/*_test.cc.
+# when there are any, the test program NAME_test from src/NAME/*_test.cc. MODULE file: it is no library to link but
+# lib<file>.so, beside the programs, to be opened while they run.
 function(polysome_room name)
-  cmake_parse_arguments(ROOM "" "PRELUDE" "ROOMS;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "" "PRELUDE;MODULE" "ROOMS;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(TRANSFORM ROOM_ROOMS PREPEND polysome_)
+  if(ROOM_MODULE)
+    add_library(${ROOM_MODULE} MODULE ${sources})
+    polysome_use_prelude(${ROOM_MODULE} prelude)
+    target_include_directories(${ROOM_MODULE} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(${ROOM_MODULE} PRIVATE ${ROOM_ROOMS} ${ROOM_LINK})
+    target_compile_definitions(${ROOM_MODULE} PRIVATE POLYSOME_VERSION="${PROJECT_VERSION}")
+    set_target_properties(${ROOM_MODULE} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+    return()
+  endif()
   if(sources)
     add_library(polysome_${name} STATIC ${sources})
     set(scope PUBLIC)

@@ -18,6 +18,7 @@ ARROWS = {
     "executor": {"base", "model"},
     "api": {"base", "model"},
     "kernels": {"base"},
+    "columnar": {"base", "kernels"},
     "data": {"base", "model", "kernels"},
     "plan": {"base", "model", "data", "kernels"},
     "operations": {"base", "model", "kernels", "data", "plan"},

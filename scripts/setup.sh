@@ -7,6 +7,7 @@
 #     --tests      also what scripts/test.sh needs (clang-format, clang-tidy, pytest, pandas …)
 #     --no-build   stop before the build
 #   DUCKDB_ROOT    a folder with include/duckdb.h and lib/libduckdb.so to use in place of the download
+#   ARROW_ROOT     a folder with include/ and lib/ of Arrow 26 (libarrow.so.2600, libparquet.so.2600), likewise
 #   POLYSOME_JOBS  compilers at once (default: CPUs, at most one for 2 GB of memory)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +18,7 @@ for argument in "$@"; do
   case "$argument" in
     --tests) tests=1 ;;
     --no-build) build=0 ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "setup.sh: unknown option $argument (known: --tests, --no-build)" >&2; exit 2 ;;
   esac
 done
@@ -141,12 +142,55 @@ if ! has_client; then
     die "pip could not install the Python client of python/; see above"
 fi
 
+# ---- Arrow and Parquet: libraries and headers, from PyPI's pyarrow ----
+arrow=${ARROW_ROOT:-$root/.deps/arrow}
+arrow_version=26.0.1
+arrow_wheel_sha=39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c423548c
+
+fetch_arrow() {  # leaves include/ and lib/ in $arrow
+  local folder wheel
+  mkdir -p "$root/.deps"
+  folder=$(mktemp -d "$root/.deps/fetch.XXXXXX")
+  .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$folder" \
+    --implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 "pyarrow==$arrow_version" </dev/null ||
+    { rm -rf "$folder"; die "pip download pyarrow failed. Is the package index reachable? Or set ARROW_ROOT."; }
+  wheel=$(echo "$folder"/*.whl)
+  check_sha "$wheel" "$arrow_wheel_sha" "It was not installed; try again, or set ARROW_ROOT."
+  .venv/bin/python - "$wheel" "$folder/arrow" <<'PYTHON' || { rm -rf "$folder"; die "the wheel of pyarrow could not be unpacked"; }
+import pathlib, sys, zipfile
+wheel, target = zipfile.ZipFile(sys.argv[1]), pathlib.Path(sys.argv[2])
+for name in wheel.namelist():
+    if name.startswith("pyarrow/include/") and not name.endswith("/"):
+        path = target / name.removeprefix("pyarrow/")
+    elif name in ("pyarrow/libarrow.so.2600", "pyarrow/libparquet.so.2600"):
+        path = target / "lib" / name.removeprefix("pyarrow/")
+    else:
+        continue
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wheel.read(name))
+PYTHON
+  rm -rf "$arrow"
+  mv "$folder/arrow" "$arrow"
+  rm -rf "$folder"
+}
+
+if [ -n "${ARROW_ROOT:-}" ]; then
+  for file in include/parquet/file_reader.h lib/libarrow.so.2600 lib/libparquet.so.2600; do
+    [ -e "$ARROW_ROOT/$file" ] || die "ARROW_ROOT=$ARROW_ROOT has no $file"
+  done
+elif [ ! -e "$arrow/lib/libparquet.so.2600" ]; then
+  [ "$(uname -m)" = x86_64 ] ||
+    die "Arrow's libraries are fetched for x86_64 only, this is $(uname -m). Set ARROW_ROOT to include/ and lib/ of Arrow 26."
+  say "fetching Arrow's and Parquet's libraries (55 MB)"
+  fetch_arrow
+fi
+
 [ "$build" = 1 ] || exit 0
 
 # ---- the programs ----
-configured=$(sed -n 's/^DUCKDB_ROOT:PATH=//p' build/release/CMakeCache.txt 2>/dev/null || true)
-if [ ! -e build/release/build.ninja ] || [ "$configured" != "$duckdb" ]; then
-  output=$(cmake --preset release -DDUCKDB_ROOT="$duckdb" 2>&1 </dev/null) ||
+configured=$(sed -n 's/^\(DUCKDB\|ARROW\)_ROOT:PATH=//p' build/release/CMakeCache.txt 2>/dev/null | sort || true)
+if [ ! -e build/release/build.ninja ] || [ "$configured" != "$(printf '%s\n' "$arrow" "$duckdb" | sort)" ]; then
+  output=$(cmake --preset release -DDUCKDB_ROOT="$duckdb" -DARROW_ROOT="$arrow" 2>&1 </dev/null) ||
     { printf '%s\n' "$output" >&2; die "cmake could not configure build/release; see above"; }
 fi
 [ -e build/release/polysome ] || say "building (about 10 minutes on 2 cores the first time)"

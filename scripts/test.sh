@@ -67,7 +67,7 @@ summary() {
 jobs() { echo "${POLYSOME_JOBS:-$(scripts/jobs.sh)}"; }
 build() { cmake --build "build/$1" --parallel "$(jobs)" --target "${@:2}"; }
 configure() {
-  cmake --preset "$1" -DDUCKDB_ROOT="${DUCKDB_ROOT:-$PWD/.deps/duckdb}"
+  cmake --preset "$1" -DDUCKDB_ROOT="${DUCKDB_ROOT:-$PWD/.deps/duckdb}" -DARROW_ROOT="${ARROW_ROOT:-$PWD/.deps/arrow}"
 }
 unit() {  # preset: its built test programs; those of rooms that were not built don't count
   # Only what failed or was skipped is worth a line.

@@ -13,6 +13,7 @@
 #include <set>
 #include <system_error>
 
+#include "kernels/arrow_library.h"
 #include "worker/unique_fd.h"
 
 namespace polysome {
@@ -69,6 +70,7 @@ std::set<std::string> library_folders() {
 Status allow_reading(int ruleset, const std::vector<std::string>& read) {
   for (const auto& dir : read) POLYSOME_TRY(allow(ruleset, dir, kRead));
   for (const auto& dir : library_folders()) POLYSOME_TRY(allow(ruleset, dir, kRead));
+  for (const auto& path : arrow_library_paths()) POLYSOME_TRY(allow(ruleset, path, kRead));
   for (const char* path :
        {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
         "/etc/localtime", "/etc/timezone", "/proc", "/dev/urandom", "/dev/random",

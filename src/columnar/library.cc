@@ -1,0 +1,36 @@
+// What the worker finds when it opens this library.
+#include "columnar/arrow_files.h"
+#include "columnar/wide_parquet_reader.h"
+#include "columnar/wide_parquet_writer.h"
+
+namespace polysome::columnar {
+namespace {
+
+class Library final : public ArrowLibrary {
+ public:
+  Result<std::unique_ptr<WideParquetWriter>> create_wide_parquet(
+      const std::string& path, const std::vector<WideColumn>& columns) const override {
+    return make_wide_parquet_writer(path, columns);
+  }
+  Result<std::unique_ptr<WideParquetReader>> open_wide_parquet(
+      const std::string& path) const override {
+    return make_wide_parquet_reader(path);
+  }
+  Result<std::unique_ptr<ArrowReader>> open_arrow(
+      const std::string& path, const std::optional<std::vector<int>>& columns) const override {
+    return make_arrow_reader(path, columns);
+  }
+  Result<std::unique_ptr<ArrowWriter>> create_arrow(const std::string& path, ArrowSchema* schema,
+                                                    const std::string& compression) const override {
+    return make_arrow_writer(path, schema, compression);
+  }
+};
+
+}  // namespace
+}  // namespace polysome::columnar
+
+extern "C" __attribute__((visibility("default"))) const polysome::ArrowLibrary*
+POLYSOME_ARROW_SYMBOL() {
+  static const polysome::columnar::Library library;
+  return &library;
+}

@@ -1,0 +1,178 @@
+#include "columnar/wide_parquet_reader.h"
+
+#include <fmt/format.h>
+#include <parquet/column_reader.h>
+#include <parquet/file_reader.h>
+#include <parquet/metadata.h>
+#include <parquet/properties.h>
+#include <parquet/schema.h>
+
+#include <algorithm>
+
+#include "columnar/status.h"
+
+namespace polysome::columnar {
+namespace {
+
+using Column = WideParquetReader::Column;
+
+std::string whole_name(int bits, bool is_signed) {
+  switch (bits) {
+    case 8: return is_signed ? "TINYINT" : "UTINYINT";
+    case 16: return is_signed ? "SMALLINT" : "USMALLINT";
+    case 32: return is_signed ? "INTEGER" : "UINTEGER";
+    default: return is_signed ? "BIGINT" : "";
+  }
+}
+
+// The name of the type as DuckDB reads it, where there is one way only.
+std::string type_of(const parquet::ColumnDescriptor& c) {
+  const auto& logical = c.logical_type();
+  const bool plain = logical == nullptr || logical->is_none();
+  switch (c.physical_type()) {
+    case parquet::Type::DOUBLE: return plain ? "DOUBLE" : "";
+    case parquet::Type::FLOAT: return plain ? "FLOAT" : "";
+    case parquet::Type::BOOLEAN: return plain ? "BOOLEAN" : "";
+    case parquet::Type::INT32:
+    case parquet::Type::INT64:
+      if (plain) return c.physical_type() == parquet::Type::INT32 ? "INTEGER" : "BIGINT";
+      if (logical->is_int()) {
+        const auto& whole = static_cast<const parquet::IntLogicalType&>(*logical);
+        return whole_name(whole.bit_width(), whole.is_signed());
+      }
+      return logical->is_date() ? "DATE" : "";
+    case parquet::Type::BYTE_ARRAY: return !plain && logical->is_string() ? "VARCHAR" : "";
+    default: return "";
+  }
+}
+
+Column column_of(const parquet::ColumnDescriptor& c) {
+  Column out;
+  out.name = c.path()->ToDotVector().front();
+  const bool flat = c.path()->ToDotVector().size() == 1 && c.max_repetition_level() == 0 &&
+                    c.max_definition_level() <= 1;
+  if (!flat) return out;
+  out.type = type_of(c);
+  out.real = out.type == "DOUBLE" || out.type == "FLOAT";
+  // Unsigned numbers of 32 bits would have to be read another way.
+  out.whole = out.type.ends_with("INT") && !out.type.starts_with("U");
+  out.whole = out.whole || out.type == "INTEGER";
+  return out;
+}
+
+class Reader final : public WideParquetReader {
+ public:
+  explicit Reader(std::string path) : path_(std::move(path)) {}
+
+  Status open() {
+    return guarded(path_, [&]() -> Status {
+      parquet::ReaderProperties properties(arrow::system_memory_pool());
+      properties.set_thrift_string_size_limit(1 << 30);
+      properties.set_thrift_container_size_limit(1 << 28);
+      reader_ = parquet::ParquetFileReader::OpenFile(path_, true, properties);
+      const auto metadata = reader_->metadata();
+      for (int g = 0; g < metadata->num_row_groups(); ++g)
+        group_rows_.push_back(static_cast<std::uint64_t>(metadata->RowGroup(g)->num_rows()));
+      const auto* schema = metadata->schema();
+      // Nested columns have several leaves under one name; one entry stands for all.
+      const auto* root = schema->group_node();
+      for (int leaf = 0; leaf < schema->num_columns(); ++leaf) {
+        const auto* top = schema->GetColumnRoot(leaf);
+        if (!leaves_.empty() && last_ == top) continue;
+        last_ = top;
+        columns_.push_back(column_of(*schema->Column(leaf)));
+        leaves_.push_back(leaf);
+      }
+      if (static_cast<int>(columns_.size()) != root->field_count())
+        return fail(Code::kUserData, path_ + ": a column without values");
+      return {};
+    });
+  }
+
+  const std::vector<Column>& columns() const override { return columns_; }
+  const std::vector<std::uint64_t>& group_rows() const override { return group_rows_; }
+
+  Result<std::span<const double>> read_reals(std::size_t column, std::uint64_t first,
+                                             std::uint64_t n) override {
+    reals_.resize(n);
+    const auto n_read = guarded(path_, [&]() -> Result<std::size_t> {
+      return columns_.at(column).type == "DOUBLE"
+                 ? read<parquet::DoubleReader>(column, first, n, reals_.data())
+                 : read<parquet::FloatReader>(column, first, n, reals_.data());
+    });
+    if (!n_read) return std::unexpected(n_read.error());
+    return std::span<const double>(reals_.data(), *n_read);
+  }
+
+  Result<std::span<const std::int64_t>> read_wholes(std::size_t column, std::uint64_t first,
+                                                    std::uint64_t n) override {
+    wholes_.resize(n);
+    const auto n_read = guarded(path_, [&]() -> Result<std::size_t> {
+      return columns_.at(column).type == "BIGINT"
+                 ? read<parquet::Int64Reader>(column, first, n, wholes_.data())
+                 : read<parquet::Int32Reader>(column, first, n, wholes_.data());
+    });
+    if (!n_read) return std::unexpected(n_read.error());
+    return std::span<const std::int64_t>(wholes_.data(), *n_read);
+  }
+
+ private:
+  // Reads values straight to their place, or by way of a buffer where they have to be widened.
+  template <class Typed, class Value>
+  Result<std::size_t> read(std::size_t column, std::uint64_t first, std::uint64_t n, Value* out) {
+    using Stored = typename Typed::T;
+    std::vector<Stored> narrow;
+    std::size_t there = 0;
+    std::uint64_t begin = 0;  // row of the group
+    for (std::size_t g = 0; g < group_rows_.size(); begin += group_rows_[g++]) {
+      const std::uint64_t end = begin + group_rows_[g];
+      if (end <= first || begin >= first + n) continue;
+      const auto base = reader_->RowGroup(static_cast<int>(g))->Column(leaves_[column]);
+      auto* typed = static_cast<Typed*>(base.get());
+      const std::uint64_t from = std::max(first, begin);
+      std::uint64_t left = std::min(first + n, end) - from;
+      if (from > begin) typed->Skip(static_cast<std::int64_t>(from - begin));
+      levels_.resize(left);
+      while (left > 0) {
+        std::int64_t values = 0;
+        Stored* to = nullptr;
+        if constexpr (std::is_same_v<Stored, Value>) {
+          to = out + there;
+        } else {
+          narrow.resize(left);
+          to = narrow.data();
+        }
+        const std::int64_t got =
+            typed->ReadBatch(static_cast<std::int64_t>(left), levels_.data(), nullptr, to, &values);
+        if (got <= 0)
+          return fail(Code::kUserData, fmt::format("{}: column \"{}\" has fewer rows than the file",
+                                                   path_, columns_[column].name));
+        if constexpr (!std::is_same_v<Stored, Value>)
+          std::copy_n(narrow.data(), values, out + there);
+        there += static_cast<std::size_t>(values);
+        left -= static_cast<std::uint64_t>(got);
+      }
+    }
+    return there;
+  }
+
+  std::string path_;
+  std::unique_ptr<parquet::ParquetFileReader> reader_;
+  std::vector<Column> columns_;
+  std::vector<int> leaves_;  // first leaf of each
+  const parquet::schema::Node* last_ = nullptr;
+  std::vector<std::uint64_t> group_rows_;
+  std::vector<double> reals_;
+  std::vector<std::int64_t> wholes_;
+  std::vector<std::int16_t> levels_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<WideParquetReader>> make_wide_parquet_reader(const std::string& path) {
+  auto out = std::make_unique<Reader>(path);
+  POLYSOME_TRY(out->open());
+  return out;
+}
+
+}  // namespace polysome::columnar

@@ -1,0 +1,13 @@
+// See WideParquetReader (kernels/arrow_library.h).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/arrow_library.h"
+
+namespace polysome::columnar {
+
+Result<std::unique_ptr<WideParquetReader>> make_wide_parquet_reader(const std::string& path);
+
+}  // namespace polysome::columnar

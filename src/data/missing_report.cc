@@ -29,7 +29,9 @@ Result<Json> missing_report(const TableSource& source) {
   std::vector<MissingTexts> declared;
   for (const auto& c : source.columns) declared.emplace_back(null_values, c.name);
   std::vector<std::map<std::string, std::uint64_t>> seen(source.columns.size());
-  std::uint64_t rows = 0;
+  const std::size_t fields =
+      file.row_fields > 0 ? file.row_fields : source.dialect.value("fields", source.columns.size());
+  std::uint64_t rows = 0, shorter = 0, longer = 0;
   std::string buffer;
   RowScanner scanner(sample.text, std::min<std::size_t>(file.data_offset, sample.text.size()),
                      shape);
@@ -38,6 +40,8 @@ Result<Json> missing_report(const TableSource& source) {
     // The last row of a sample may be cut off.
     if (!sample.whole && scanner.next_row() >= sample.text.size()) break;
     ++rows;
+    shorter += scanner.fields().size() < fields ? 1 : 0;
+    longer += scanner.fields().size() > fields ? 1 : 0;
     for (std::size_t c = 0; c < source.columns.size(); ++c) {
       if (source.columns[c].from == "folder") continue;
       const std::size_t field = file.fields.empty() ? c : file.fields[c];
@@ -63,7 +67,10 @@ Result<Json> missing_report(const TableSource& source) {
     columns.push_back(
         {{"column", source.columns[c].name}, {"missing", total}, {"texts", std::move(texts)}});
   }
-  return Json{{"rows_looked_at", rows}, {"columns", std::move(columns)}};
+  Json out = {{"rows_looked_at", rows}, {"columns", std::move(columns)}};
+  if (shorter > 0) out["short_rows"] = shorter;
+  if (longer > 0) out["long_rows"] = longer;
+  return out;
 }
 
 }  // namespace polysome

@@ -164,6 +164,31 @@ Result<SniffPlaces> sniff_places(const SourceFile& file, const Sample& sample, b
   return out;
 }
 
+// Texts that would be numbers, were the layout to say how they are written.
+void warn_of_commas(const TableSource& source, const std::vector<TypeGuess>& guesses,
+                    const Json& layout, Json* warnings) {
+  if (layout.contains("decimal") || layout.contains("thousands")) return;
+  std::size_t n = 0;
+  std::string first, how;
+  for (std::size_t c = 0; c < guesses.size(); ++c) {
+    const TypeGuess& g = guesses[c];
+    const SourceColumn& column = source.columns[c];
+    if (column.from != "guessed" || column.type != "string") continue;
+    if (!g.decimal_comma() && !g.comma_thousands()) continue;
+    if (++n > 1) continue;
+    first = column.name;
+    how = g.decimal_comma() && g.comma_thousands()
+              ? "layout.decimal \",\" or layout.thousands \",\", whichever it is,"
+          : g.decimal_comma() ? "layout.decimal \",\""
+                              : "layout.thousands \",\"";
+  }
+  if (n > 0)
+    warn(warnings, "numbers_with_commas", n,
+         fmt::format("column \"{}\"{} holds numbers written with commas and is read as text: {} "
+                     "reads numbers",
+                     first, n > 1 ? fmt::format(" (and {} more)", n - 1) : "", how));
+}
+
 }  // namespace
 
 std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
@@ -306,6 +331,7 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
       column.from = "declared";
     }
   }
+  warn_of_commas(*source, guesses, layout, &first.warnings);
   warn_of_absent(*source, &first.warnings);
   source->dialect = {{"delimiter", std::string(1, shape.delimiter)},
                      {"quote", shape.quote == '\0' ? "" : std::string(1, shape.quote)},

@@ -117,6 +117,32 @@ TEST_F(TextRepair, ColumnsWithThousandsAreNumbers) {
   EXPECT_THAT(types(quoted), ElementsAre("int64", "string"));
 }
 
+TEST_F(TextRepair, ADecimalCommaInEveryRowIsNoDelimiter) {
+  const auto s = good("k;v\nx;1,5\ny;2,5\n");
+  EXPECT_EQ(s.dialect["delimiter"], ";");
+  // But R's header, one field short, is known where nothing else is as good.
+  const auto r = good("a,b\nrow 1,1,2\nrow 2,3,4\n");
+  EXPECT_EQ(r.dialect["delimiter"], ",");
+  EXPECT_EQ(r.columns.front().name, "row_name");
+}
+
+TEST_F(TextRepair, TextsThatWouldBeNumbersAreTold) {
+  const auto told = [&](const std::string& text, Json layout = Json::object()) {
+    const auto s = good(text, std::move(layout));
+    const Json warnings = s.dialect.value("warnings", Json::array());
+    return warnings.empty() ? std::string() : warnings[0]["message"].get<std::string>();
+  };
+  EXPECT_THAT(told("k;v\nx;1,5\ny;NA\nz;2\n"),
+              HasSubstr("column \"v\" holds numbers written with "
+                        "commas and is read as text: layout.decimal"));
+  EXPECT_THAT(told("k;v\nx;1.234,5\n"), HasSubstr("layout.decimal \",\" reads"));
+  EXPECT_THAT(told("k;v;w\nx;1,234.5;1\ny;2.5;1\n"), HasSubstr("layout.thousands \",\" reads"));
+  EXPECT_THAT(told("k;v\nx;1,234\n"), HasSubstr("whichever it is"));
+  EXPECT_EQ(told("k;v\nx;1,5\ny;a,b\n"), "");
+  EXPECT_EQ(told("k;v\nx;007\n"), "");
+  EXPECT_EQ(told("k;v\nx;1,5\n", {{"decimal", ","}}), "");
+}
+
 TEST_F(TextRepair, ATimeMayTellItsOffset) {
   const auto utc = parse_timestamp("2024-01-02 01:04:05");
   EXPECT_EQ(parse_timestamp("2024-01-02T03:04:05+02:00"), utc);

@@ -57,9 +57,11 @@ char sniff_delimiter(const SniffPlaces& places, std::size_t at, const std::strin
     if (common->first < 2) continue;
     const double rows = static_cast<double>(counts.size() > 1 ? counts.size() - 1 : 1);
     const double agree = static_cast<double>(common->second) / rows;
-    // Agreement decides; among equals more fields, among those the format's own first.
-    const double score =
-        agree * 1e6 + static_cast<double>(std::min<std::size_t>(common->first, 100'000));
+    // Agreement decides; among equals more fields, among those the header that has as many (a
+    // column of decimal commas looks like two fields), among those the format's own first.
+    const double score = agree * 1e6 +
+                         static_cast<double>(std::min<std::size_t>(common->first, 100'000)) +
+                         (counts.front() == common->first ? 0.5 : 0);
     if (score > best_score * (best_score > 0 && d != order[0] ? 1.0000001 : 1)) {
       best_score = score;
       best = d;

@@ -39,6 +39,7 @@ void TypeGuess::see(std::string_view raw, NumberStyle style, const MissingTexts&
       any_ = true;
       text_missing_ = bool_ = date_ = timestamp_ = false;
       int64_ = int64_ && usual == Usual::kWhole;
+      comma_decimals_ = comma_decimals_ && usual == Usual::kWhole;
       return;
     }
   }
@@ -49,6 +50,14 @@ void TypeGuess::see(std::string_view raw, NumberStyle style, const MissingTexts&
   any_ = true;
   if (int64_) int64_ = parse_int64(text, style).has_value() && !leading_zero(text);
   if (double_ && !int64_) double_ = parse_double(text, style).has_value() && !leading_zero(text);
+  if (!int64_ && !double_ && (comma_decimals_ || comma_thousands_)) {
+    const auto is_number = [&](NumberStyle as) {
+      return parse_double(text, as).has_value() && !leading_zero(text);
+    };
+    comma_met_ = comma_met_ || text.find(',') != std::string_view::npos;
+    if (comma_decimals_) comma_decimals_ = is_number({',', '.'});
+    if (comma_thousands_) comma_thousands_ = is_number({'.', ','});
+  }
   if (bool_) bool_ = parse_bool(text).has_value();
   if (date_) date_ = parse_date(text).has_value();
   if (timestamp_) timestamp_ = parse_timestamp(text).has_value();

@@ -151,6 +151,18 @@ def test_ragged_reports_are_repaired_when_asked_and_counted(real_service, real_d
     assert status["result"]["value"] == (table[last] != "").sum(), "what a short row lacks is missing"
 
 
+def test_a_ragged_report_is_loaded_when_its_rows_may_be_repaired(real_service, real_data):
+    source = str(real_data / "maxquant-proteingroups" / "proteinGroups.txt")
+    answer = real_service.request("POST", "data/load", json={"dataset_id": "strict", "source": source})
+    assert answer.status_code == 422 and "layout.ragged" in answer.json()["hint"], answer.text
+    record = real_service.post(
+        "data/load", {"dataset_id": "report", "source": source, "layout": {"ragged": "repair"}}
+    )
+    assert record["n_rows"] == 882 and record["layout"]["ragged"] == "repair"
+    assert 0 < record["missing_values"]["short_rows"] <= record["missing_values"]["rows_looked_at"]
+    assert real_service.run("aggregate", "report", {"operation": "count"})["result"]["value"] == 882
+
+
 def test_groups_of_a_real_sheet(real_service, real_data):
     table = pd.read_csv(real_data / "breast-tcga" / "samples.tsv", sep="\t")
     column = "subtype"

@@ -132,7 +132,7 @@ std::optional<Json> tests_of(const TableSource& source, const Tree& node) {
 }  // namespace
 
 Json simple_where(Session& session, const TableSource& source, const std::string& where) {
-  if (where.empty() || (source.format != "csv" && source.format != "tsv")) return {};
+  if (where.empty() || !is_delimited(source.format)) return {};
   try {
     const auto node = sql::parse_sql(session, "SELECT 1 FROM data WHERE " + where, where);
     if (!node) return {};

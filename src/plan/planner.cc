@@ -38,8 +38,7 @@ std::uint32_t unpack_tasks(const PlanDocument& plan) {
 }
 
 bool is_packed_text(const TableSource& source) {
-  return (source.format == "csv" || source.format == "tsv" || source.format == "ndjson") &&
-         !source.splittable();
+  return (is_delimited(source.format) || source.format == "ndjson") && !source.splittable();
 }
 
 // Compressed files of many blocks or frames are unpacked in stretches, some for each slot.

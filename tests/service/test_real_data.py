@@ -158,7 +158,7 @@ def test_a_ragged_report_is_loaded_when_its_rows_may_be_repaired(real_service, r
     record = real_service.post(
         "data/load", {"dataset_id": "report", "source": source, "layout": {"ragged": "repair"}}
     )
-    assert record["n_rows"] == 882 and record["layout"]["ragged"] == "repair"
+    assert record["n_rows"] == 882 and record["layout"]["ragged"]["value"] == "repair"
     assert 0 < record["missing_values"]["short_rows"] <= record["missing_values"]["rows_looked_at"]
     assert real_service.run("aggregate", "report", {"operation": "count"})["result"]["value"] == 882
 

@@ -6,6 +6,7 @@
 #include "base/control_groups.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/scratch.h"
 #include "executor/local_executor.h"
 #include "model/connections.h"
 #include "store/sqlite_store.h"
@@ -27,9 +28,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   const std::string tmp = c.state_dir + "/tmp";
   // Half-made answers of an earlier service.
   (void)remove_all(tmp);
-  (void)remove_all(c.scratch);
   const std::string kept = c.state_dir + "/datasets";
-  for (const auto& dir : {c.state_dir, c.work_dir, c.scratch, tmp, c.state_dir + "/workers", kept})
+  for (const auto& dir : {c.state_dir, c.work_dir, tmp, c.state_dir + "/workers", kept})
     POLYSOME_TRY(make_folders(dir));
   for (const auto& dir : c.output_dirs) POLYSOME_TRY(make_folders(dir));
 
@@ -43,6 +43,12 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
           store));
   POLYSOME_TRY(LocalExecutor::fence(c.state_dir + "/workers"));
   POLYSOME_ASSIGN(OperationCatalog catalog, OperationCatalog::from_json(operations_json));
+
+  // Nobody of an earlier service lives any more.
+  std::vector<std::string> roots = c.output_dirs;
+  roots.insert(roots.end(), options.writable.begin(), options.writable.end());
+  (void)remove_scratch(c.scratch, roots);
+  POLYSOME_TRY(make_folders(c.scratch));
 
   std::vector<std::string> arguments;
   const auto add = [&](const char* flag, const std::string& dir) {

@@ -5,12 +5,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/files.h"
 
 namespace polysome {
 namespace {
+
+// What is let go at a time, and what stays before the place that is read.
+constexpr std::size_t kStep = 4 << 20;
+constexpr std::size_t kBehind = 1 << 20;
 
 std::int64_t nanoseconds(const struct timespec& t) {
   return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
@@ -47,6 +52,15 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
 
 FileMap::~FileMap() {
   if (size_ > 0) ::munmap(const_cast<char*>(data_), size_);
+}
+
+void FileMap::let_go(std::size_t position) const {
+  const std::size_t end = std::min(position, size_) / kBehind * kBehind;
+  std::size_t from = let_go_.load(std::memory_order_relaxed);
+  if (end < kBehind || end - kBehind < from + kStep) return;
+  // A reader that began late in the file: nothing before its first step is mapped.
+  ::madvise(const_cast<char*>(data_) + from, end - kBehind - from, MADV_DONTNEED);
+  let_go_.store(end - kBehind, std::memory_order_relaxed);
 }
 
 Result<FileStamp> stamp_of(const std::string& path) {

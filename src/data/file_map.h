@@ -3,6 +3,7 @@
 // attempt; the next one finds the changed size. Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -21,12 +22,16 @@ class FileMap {
 
   std::string_view text() const { return {data_, size_}; }
   std::int64_t mtime_ns() const { return mtime_ns_; }
+  // What is before `position` has been read: its pages need not count as this process's memory any
+  // more. They can be read again all the same.
+  void let_go(std::size_t position) const;
 
  private:
   FileMap() = default;
   const char* data_ = nullptr;
   std::size_t size_ = 0;
   std::int64_t mtime_ns_ = 0;
+  mutable std::atomic<std::size_t> let_go_ = 0;  // of the begin
 };
 
 // Size and time of change. Errors: kIo.

@@ -135,6 +135,7 @@ void Scanner::advance(std::size_t position) {
   if (position <= counted_) return;
   scan_->report->bytes += position - counted_;
   counted_ = position;
+  scan_->pieces[piece_].file->let_go(position);
 }
 
 void Scanner::set_missing(Target& target, std::size_t row) {

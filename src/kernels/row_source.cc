@@ -21,6 +21,10 @@ void bind(duckdb_bind_info info) {
     return;
   }
   for (const auto& column : source->columns) {
+    if (column.exact != nullptr) {
+      duckdb_bind_add_result_column(info, column.name.c_str(), column.exact.get());
+      continue;
+    }
     duckdb_logical_type type = duckdb_create_logical_type(column.type);
     duckdb_bind_add_result_column(info, column.name.c_str(), type);
     duckdb_destroy_logical_type(&type);
@@ -33,12 +37,16 @@ void start(duckdb_init_info info) { duckdb_init_set_max_threads(info, 1); }
 
 void fill(duckdb_function_info info, duckdb_data_chunk chunk) {
   const auto* bound = static_cast<Bound*>(duckdb_function_get_bind_data(info));
+  const auto failed = [&](Error error) {
+    duckdb_function_set_error(info, error.message.c_str());
+    static_cast<Session*>(duckdb_function_get_extra_info(info))->set_error(std::move(error));
+  };
   try {
-    duckdb_data_chunk_set_size(chunk, bound->source->fill(chunk));
+    auto filled = bound->source->fill(chunk);
+    if (!filled) return failed(std::move(filled.error()));
+    duckdb_data_chunk_set_size(chunk, *filled);
   } catch (const std::bad_alloc&) {
-    static_cast<Session*>(duckdb_function_get_extra_info(info))
-        ->set_error(Error(Code::kOutOfMemory, "not enough memory to hand over rows"));
-    duckdb_function_set_error(info, "out of memory");
+    failed(Error(Code::kOutOfMemory, "not enough memory to hand over rows"));
   }
 }
 

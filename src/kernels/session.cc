@@ -225,6 +225,71 @@ Result<QueryResult> Session::query(const std::string& sql) {
   return fail(error_of(duckdb_result_error_type(&raw), text != nullptr ? text : ""));
 }
 
+// --- rows as they come ---
+
+struct RowStream::State {
+  Session* session = nullptr;
+  duckdb_result result{};
+  duckdb_data_chunk chunk = nullptr;
+
+  ~State() {
+    if (chunk != nullptr) duckdb_destroy_data_chunk(&chunk);
+    duckdb_destroy_result(&result);
+  }
+};
+
+RowStream::RowStream(std::unique_ptr<State> state) : state_(std::move(state)) {}
+RowStream::~RowStream() = default;
+RowStream::RowStream(RowStream&&) noexcept = default;
+
+std::size_t RowStream::column_count() const { return duckdb_column_count(&state_->result); }
+std::string RowStream::column_name(std::size_t column) const {
+  return duckdb_column_name(&state_->result, column);
+}
+duckdb_logical_type RowStream::column_type(std::size_t column) const {
+  return duckdb_column_logical_type(&state_->result, column);
+}
+
+Result<duckdb_data_chunk> RowStream::fetch() {
+  if (state_->chunk != nullptr) duckdb_destroy_data_chunk(&state_->chunk);
+  state_->chunk = duckdb_fetch_chunk(state_->result);
+  if (state_->chunk != nullptr) return state_->chunk;
+  const char* text = duckdb_result_error(&state_->result);
+  auto& error = state_->session->state_->error;
+  if (error) return fail(*std::exchange(error, std::nullopt));
+  if (text != nullptr && *text != '\0')
+    return fail(error_of(duckdb_result_error_type(&state_->result), text));
+  return static_cast<duckdb_data_chunk>(nullptr);
+}
+
+Result<RowStream> Session::stream(const std::string& sql) {
+  state_->error.reset();
+  duckdb_prepared_statement prepared = nullptr;
+  if (duckdb_prepare(state_->connection, sql.c_str(), &prepared) != DuckDBSuccess) {
+    const char* text = duckdb_prepare_error(prepared);
+    Error error = error_of(DUCKDB_ERROR_INVALID, text != nullptr ? text : "");
+    duckdb_destroy_prepare(&prepared);
+    return fail(std::move(error));
+  }
+  auto stream = std::make_unique<RowStream::State>();
+  stream->session = this;
+  duckdb_pending_result pending = nullptr;
+  const bool good =
+      duckdb_pending_prepared_streaming(prepared, &pending) == DuckDBSuccess &&
+      duckdb_execute_pending(pending, &stream->result) == DuckDBSuccess;
+  const char* text = good ? nullptr : duckdb_pending_error(pending);
+  std::optional<Error> error;
+  if (!good) {
+    error = state_->error ? std::exchange(state_->error, std::nullopt)
+                          : error_of(duckdb_result_error_type(&stream->result),
+                                     text != nullptr ? text : "");
+  }
+  duckdb_destroy_pending(&pending);
+  duckdb_destroy_prepare(&prepared);
+  if (error) return fail(*std::move(error));
+  return RowStream(std::move(stream));
+}
+
 Result<std::string> Session::text(const std::string& sql) {
   POLYSOME_ASSIGN(QueryResult result,
                   query("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (" + sql + "\n) LIMIT 1"));

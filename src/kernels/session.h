@@ -46,6 +46,27 @@ class QueryResult {
   bool live_ = false;
 };
 
+// A result that is computed while it is fetched: nothing but the rows in hand is in memory. The
+// session runs no other query until this is gone.
+class RowStream {
+ public:
+  struct State;
+  explicit RowStream(std::unique_ptr<State> state);
+  ~RowStream();
+  RowStream(RowStream&&) noexcept;
+  RowStream& operator=(RowStream&&) noexcept = delete;
+
+  std::size_t column_count() const;
+  std::string column_name(std::size_t column) const;
+  // Owned by the caller (duckdb_destroy_logical_type).
+  duckdb_logical_type column_type(std::size_t column) const;
+  // The next chunk, or nullptr at the end; valid until the next fetch. Errors: those of query().
+  Result<duckdb_data_chunk> fetch();
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
 class Session {
  public:
   // Opens in memory with threads=1, registers the kernels' functions, leaves it unlocked.
@@ -61,6 +82,7 @@ class Session {
   // Errors: kOutOfMemory, kCancelled (interrupted), kDiskFull, kIo or kUserData by DuckDB's error
   // type; a pending error set by one of our table functions (set_error) takes precedence.
   Result<QueryResult> query(const std::string& sql);
+  Result<RowStream> stream(const std::string& sql);
   // First column of the first row as text / integer (our own SQL; a missing row is kInternal).
   Result<std::string> text(const std::string& sql);
   Result<std::int64_t> integer(const std::string& sql);
@@ -79,6 +101,7 @@ class Session {
   std::shared_ptr<void>& attachment(std::string_view room);
 
  private:
+  friend class RowStream;
   struct State;
   explicit Session(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

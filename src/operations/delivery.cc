@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "base/files.h"
+#include "base/scratch.h"
 #include "model/database_url.h"
 
 namespace polysome {
@@ -156,6 +157,7 @@ Status deliver(const TaskEnv& env, const Delivery& delivery,
       (target.parent_path() / fmt::format(".{}.{}.{}.tmp", target.filename().string(),
                                           env.spec.task.job.text(), env.spec.attempt.text()))
           .string();
+  POLYSOME_ASSIGN(const auto note, NoteOfTemporary::make(env.context.scratch, temporary));
   POLYSOME_TRY(remove_all(temporary));
   if (delivery.parts) POLYSOME_TRY(make_folders(temporary));
   Status written = write(temporary);

@@ -28,6 +28,8 @@ struct Operation {
 Operation aggregate_operation();
 Operation describe_operation();
 Operation filter_operation();
+Operation sort_operation();
+Operation join_operation();
 Operation sql_operation();
 Operation convert_operation();
 Operation partition_operation();

@@ -8,7 +8,6 @@ namespace polysome {
 namespace {
 
 constexpr const char* kScanStage = "scan";
-constexpr const char* kPart = "part.parquet";
 
 // Text is written by the scan's tasks side by side and only joined at the end. With a limit most of
 // it would be thrown away.
@@ -25,23 +24,13 @@ Status scan_body(TaskEnv& env) {
   if (!details["limit"].is_null())
     select += fmt::format(" LIMIT {}", details["limit"].get<std::uint64_t>());
   POLYSOME_ASSIGN(select, parquet_safe(env.session(), select));
-  const auto rows = env.write_parquet(select, kPart);
+  const auto rows = env.write_parquet(select, kTablePart);
   if (!rows) {
     if (env.dispute(rows.error())) return {};
     return std::unexpected(rows.error());
   }
   env.finish_scan();
-  if (writes_text(details)) {
-    const auto delivery = Delivery::from_json(details["delivery"]);
-    const std::string role = "part" + delivery->format.extension();
-    POLYSOME_TRY(write_part(env.session(),
-                            "SELECT * FROM " + read_parquet_sql(std::vector{env.path_of(kPart)}),
-                            env.path_of(role), delivery->format));
-    env.note_file(role, *rows);
-  }
-  env.output.result.rows = *rows;
-  env.output.durable = true;
-  return {};
+  return leave_part(env, *rows);
 }
 
 // Keeps the first `limit` rows of the parts; the part at the limit is rewritten shorter.
@@ -56,8 +45,8 @@ Status cut_at(TaskEnv& env, std::uint64_t limit, std::vector<StageFile>* files) 
       continue;
     }
     POLYSOME_TRY(env.write_parquet(
-        fmt::format("SELECT * FROM {} LIMIT {}", read_parquet_sql(std::vector{f}), left), kPart));
-    kept.push_back({env.path_of(kPart), 0, env.output.files.back().bytes, left});
+        fmt::format("SELECT * FROM {} LIMIT {}", read_parquet_sql(std::vector{f}), left), kTablePart));
+    kept.push_back({env.path_of(kTablePart), 0, env.output.files.back().bytes, left});
     left = 0;
   }
   *files = std::move(kept);
@@ -66,18 +55,25 @@ Status cut_at(TaskEnv& env, std::uint64_t limit, std::vector<StageFile>* files) 
 
 Status result_body(TaskEnv& env) {
   const Json& details = env.plan().details;
+  POLYSOME_ASSIGN(const std::string parts, env.body_text("parts"));
   POLYSOME_ASSIGN(const std::uint32_t tasks, env.body_number("tasks"));
-  POLYSOME_ASSIGN(const auto manifests, stage_manifests(env.spec.job_folder, kScanStage, 0, tasks));
+  POLYSOME_ASSIGN(const auto manifests, stage_manifests(env.spec.job_folder, parts, 0, tasks));
   TableResult result;
   result.delivery = Delivery::from_json(details["delivery"]);
   result.summary = details["summary"];
-  result.files = files_of(env.spec.job_folder, kScanStage, manifests, 0, kPart);
-  if (result.files.empty()) return fail(Code::kIo, "output lost: the scan left no parts");
+  result.files = files_of(env.spec.job_folder, parts, manifests, 0, kTablePart);
+  if (result.files.empty()) return fail(Code::kIo, "output lost: there are no parts");
   if (writes_text(details))
-    for (const auto& f : files_of(env.spec.job_folder, kScanStage, manifests, 0,
+    for (const auto& f : files_of(env.spec.job_folder, parts, manifests, 0,
                                   "part" + result.delivery->format.extension()))
       result.text_parts.push_back(f.path);
-  POLYSOME_TRY(check_bad_values(env, scan_totals(manifests), &result.warnings));
+  ScanTotals totals;
+  for (const auto& scan : env.body.at("scans")) {
+    POLYSOME_ASSIGN(const auto read, stage_manifests(env.spec.job_folder, scan.at(0).get<std::string>(),
+                                                     0, scan.at(1).get<std::uint32_t>()));
+    totals.bad_values += scan_totals(read).bad_values;
+  }
+  POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
   if (!details["limit"].is_null())
     POLYSOME_TRY(cut_at(env, details["limit"].get<std::uint64_t>(), &result.files));
   return finish_table(env, std::move(result));
@@ -103,14 +99,39 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
   map.borders = input.has_borders();
   map.can_split = true;  // smaller row groups
   map.body = {{"run", "table.scan"}};
+  const StageTasks tasks{kScanStage, map.tasks};
+  out.stages = {std::move(map), result_stage(tasks, {tasks})};
+  return out;
+}
+
+Stage result_stage(const StageTasks& parts, const std::vector<StageTasks>& scans) {
   Stage last;
   last.name = "result";
   last.kind = StageKind::kSingle;
-  last.after = {kScanStage};
+  last.after = {parts.stage};
   last.final = true;
-  last.body = {{"run", "table.result"}, {"tasks", map.tasks}};
-  out.stages = {std::move(map), std::move(last)};
-  return out;
+  Json read = Json::array();
+  for (const auto& s : scans) read.push_back({s.stage, s.tasks});
+  last.body = {{"run", "table.result"},
+               {"parts", parts.stage},
+               {"tasks", parts.tasks},
+               {"scans", std::move(read)}};
+  return last;
+}
+
+Status leave_part(TaskEnv& env, std::uint64_t rows) {
+  const Json& details = env.plan().details;
+  if (writes_text(details)) {
+    const auto delivery = Delivery::from_json(details["delivery"]);
+    const std::string role = "part" + delivery->format.extension();
+    POLYSOME_TRY(write_part(
+        env.session(), "SELECT * FROM " + read_parquet_sql(std::vector{env.path_of(kTablePart)}),
+        env.path_of(role), delivery->format));
+    env.note_file(role, rows);
+  }
+  env.output.result.rows = rows;
+  env.output.durable = true;
+  return {};
 }
 
 std::vector<StageBody> table_stage_bodies() {

@@ -193,6 +193,12 @@ std::vector<Partition> joined(const std::vector<Partition>& partitions) {
 
 }  // namespace
 
+Status TaskEnv::open_nothing(const std::string& view, std::size_t index) {
+  views_.push_back(view);
+  POLYSOME_TRY(open_view(session(), view, plan().inputs.at(index).source, {}, {}));
+  return {};
+}
+
 Status TaskEnv::open_whole(const std::string& view, std::size_t index) {
   const auto& input = plan().inputs.at(index);
   POLYSOME_ASSIGN(const auto partitions, input.all_partitions(spec.job_folder));
@@ -266,12 +272,14 @@ Result<std::uint64_t> TaskEnv::write_parquet(const std::string& select, const st
 Result<std::uint64_t> TaskEnv::copy_parquet(const std::string& select, const std::string& path) {
   POLYSOME_TRY(check_cancelled());
   // A writer holds a row group: one that is short of memory makes them smaller.
-  std::string row_group;
-  if (spec.split > 1)
-    row_group = fmt::format(", ROW_GROUP_SIZE {}", std::max(2048U, 122'880U / spec.split));
+  std::string group;
+  if (row_group > 0)
+    group = fmt::format(", ROW_GROUP_SIZE {}", row_group);
+  else if (spec.split > 1)
+    group = fmt::format(", ROW_GROUP_SIZE {}", std::max(2048U, 122'880U / spec.split));
   POLYSOME_ASSIGN(const std::int64_t rows,
                   session().integer(fmt::format("COPY ({}) TO {} (FORMAT parquet{})", select,
-                                                sql_text(path), row_group)));
+                                                sql_text(path), group)));
   return static_cast<std::uint64_t>(rows);
 }
 

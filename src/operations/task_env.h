@@ -31,6 +31,7 @@ class TaskEnv {
   const JobDescription& job;
   const Json& body;
   TaskOutput output;
+  std::uint32_t row_group = 0;  // rows, of Parquet files to be written; 0: the usual
 
   const PlanDocument& plan() const { return *plan_; }
   Session& session() { return *session_; }
@@ -52,6 +53,8 @@ class TaskEnv {
   // Rows that our own code makes, to a Parquet file of this attempt; `select` reads them FROM rows.
   Status write_rows(std::shared_ptr<RowSource> rows, const std::string& select,
                     const std::string& role);
+  // A view with the columns of input `i` and no rows.
+  Status open_nothing(const std::string& view, std::size_t input);
   // Makes a view of the whole of input `i`, named as said.
   Status open_whole(const std::string& view, std::size_t input);
   // Takes over borders and counts of the scans after the queries over their views; call once.

@@ -163,6 +163,7 @@ template <bool kSquares>
 bool States<kSquares>::pause(std::size_t position) {
   scan_->report->bytes += position - counted_;
   counted_ = position;
+  scan_->pieces[piece_].file->let_go(position);
   if (scan_->options.progress) scan_->options.progress(scan_->report->bytes);
   if (scan_->options.cancelled == nullptr ||
       !scan_->options.cancelled->load(std::memory_order_relaxed))

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <deque>
 #include <filesystem>
+#include <charconv>
+#include <system_error>
 #include <memory>
 #include <optional>
 #include <set>
@@ -20,9 +22,9 @@
 
 #include "base/clock.h"
 #include "base/control_groups.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/scratch.h"
 #include "model/json.h"
 #include "worker/frame_key.h"
 #include "worker/oom_watch.h"
@@ -121,11 +123,30 @@ class Supervisor {
   std::optional<int> exit_status_;
 };
 
+// Folders of supervisors that were killed: nobody else knows that they are dead before the service
+// starts anew. Their slots went with them.
+void sweep_after_the_dead(const WorkerOptions& options) {
+  std::error_code ec;
+  for (std::filesystem::directory_iterator it(options.scratch, ec), end; !ec && it != end;
+       it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    const auto dot = name.rfind('.');
+    int pid = 0;
+    if (dot == std::string::npos ||
+        std::from_chars(name.data() + dot + 1, name.data() + name.size(), pid).ec != std::errc() ||
+        pid <= 1 || ::kill(pid, 0) == 0 || errno != ESRCH)
+      continue;
+    (void)remove_scratch(it->path(), options.write);
+  }
+}
+
 Supervisor::Supervisor(const WorkerOptions& options, UniqueFd lock, const SlotMain& slot_main)
     : options_(options), lock_(std::move(lock)), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   ::fcntl(options.fd, F_SETFD, FD_CLOEXEC);
-  if (!options.scratch.empty())
+  if (!options.scratch.empty()) {
+    sweep_after_the_dead(options);
     scratch_ = fmt::format("{}/{}.{}", options.scratch, options.worker, ::getpid());
+  }
   for (int i = 0; i < options.slots; ++i) {
     WorkerOptions slot = options;
     slot.index = i;
@@ -309,7 +330,7 @@ void Supervisor::slot_ended(std::size_t index) {
   const bool out_of_memory =
       end.status == kExitOutOfMemory ||
       (end.signal == SIGKILL && slot.killed_for.empty() && killed_for_memory(slot));
-  if (!slot.scratch.empty()) (void)polysome::remove_all(slot.scratch);
+  if (!slot.scratch.empty()) (void)remove_scratch(slot.scratch, options_.write);
 
   const bool orderly = draining_ && end.signal == 0 && end.status == 0;
   if (!orderly) {
@@ -468,7 +489,7 @@ int Supervisor::end() {
     if (n <= 0) break;
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
-  if (!scratch_.empty()) (void)polysome::remove_all(scratch_);
+  if (!scratch_.empty()) (void)remove_scratch(scratch_, options_.write);
   if (!options_.lock_file.empty()) ::unlink(options_.lock_file.c_str());
   return *exit_status_;
 }

@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import measures
 import tables
-from polysome_service import FINAL, until
+from polysome_service import FINAL, LONG, until
 
 
 def alive(pid):
@@ -511,3 +512,108 @@ def test_out_of_memory_handling(service):
     assert unharmed["status"] == "running" and unharmed["attempts"] == []
     assert set(all_slots(service)) == slots, "every slot lived through it"
     service.post(f"jobs/{neighbour}/cancel", {})
+
+
+class LargeTable:
+    """A CSV written in blocks of fixed-width rows, and what its columns hold: gene, sample, x (thousandths),
+    id (FIRST + the row's number), note."""
+
+    GENES, SAMPLES, BLOCK, FIRST = 20_000, 500, 500_000, 100_000_000
+
+    def __init__(self, path, size, seed=11):
+        rng = np.random.default_rng(seed)
+        note = b"a note that takes the room of other columns and says nothing at all,"
+        self.gene, self.sample, self.x = [], [], []
+        with open(path, "wb") as file:
+            file.write(b"gene,sample,x,id,note,end\n")
+            while file.tell() < size:
+                n, first = self.BLOCK, len(self.gene) * self.BLOCK
+                gene = rng.integers(0, self.GENES, n, dtype=np.int32)
+                sample = rng.integers(0, self.SAMPLES, n, dtype=np.int32)
+                x = rng.integers(100_000, 1_000_000, n, dtype=np.int32)  # no zeros before numbers
+                line = b"g00000,s000,000.000,000000000," + note + b"1\n"
+                rows = np.tile(np.frombuffer(line, np.uint8), (n, 1))
+                self.digits(rows, 1, gene, 5)
+                self.digits(rows, 8, sample, 3)
+                self.digits(rows, 12, x // 1000, 3)
+                self.digits(rows, 16, x % 1000, 3)
+                self.digits(rows, 20, self.FIRST + np.arange(first, first + n), 9)
+                rows.tofile(file)
+                self.gene.append(gene)
+                self.sample.append(sample)
+                self.x.append(x)
+            self.bytes = file.tell()
+        self.gene, self.sample, self.x = (np.concatenate(c) for c in (self.gene, self.sample, self.x))
+
+    @staticmethod
+    def digits(rows, column, values, n):
+        for place in range(n):
+            rows[:, column + n - 1 - place] = ord("0") + values // 10**place % 10
+
+    def __len__(self):
+        return len(self.gene)
+
+
+def result_column(service, job, name):
+    """A column of the whole result, in order, from its files."""
+    table = service.status(job)["result"]["tables"][0]
+    columns = [pq.read_table(f["path"], columns=[name]).column(0) for f in table["files"]]
+    found = np.concatenate([c.to_numpy() for c in columns])
+    assert len(found) == table["n_rows"]
+    return found
+
+
+def test_large_dataset_processing(service):
+    """A file of four times all workers' memory (20 GB in the long mode) on grants of 64 MB."""
+    grant, n_workers = 64_000_000, 2
+    table = LargeTable(service.data / "large.csv", 20e9 if LONG else 4 * n_workers * grant)
+    # A second table, itself larger than a grant lets a task hold: every third row, backwards.
+    picked = np.arange(0, len(table), 3)
+    ids = table.FIRST + picked[::-1]
+    with open(service.data / "second.csv", "w") as file:
+        file.write("id,weight\n")
+        for first in range(0, len(ids), 1_000_000):
+            file.write("".join(f"{i},{i % 1000}\n" for i in ids[first : first + 1_000_000]))
+    service.start_cluster(n_workers, 1, memory="64MB")
+    slots = all_slots(service)
+    tables.write(pd.DataFrame({"x": [1.0, 2.0]}), service.data / "tiny.csv")
+    idle = service.run("aggregate", "tiny", {"column": "x", "operation": "mean"})["resources"]["peak_memory_bytes"]
+    before = {slot: measures.memory(slot)["RssAnon"] for slot in slots}
+    with measures.Watch(slots, every=0.1) as watch:
+        means = service.run(
+            "aggregate", "large", {"column": "x", "operation": ["mean", "count"], "group_by": "gene"}
+        )
+        ordered = service.complete(
+            service.submit("sort", "large", {"by": ["sample", "-x"]}), seconds=3600 if LONG else 300
+        )
+        joined = service.complete(
+            service.submit("join", ["large", "second"], {"on": "id"}), seconds=3600 if LONG else 300
+        )
+    assert set(all_slots(service)) == set(slots), "no slot was lost"
+
+    # Against numpy.
+    counts = np.bincount(table.gene, minlength=table.GENES)
+    sums = np.bincount(table.gene, weights=table.x, minlength=table.GENES)
+    job = means["job_id"]
+    assert means["result"]["rows"] == np.count_nonzero(counts)
+    assert np.array_equal(result_column(service, job, "x_count"), counts[counts > 0])
+    np.testing.assert_allclose(
+        result_column(service, job, "x_mean"), (sums / counts / 1000)[counts > 0], rtol=1e-12
+    )
+    order = np.lexsort((np.arange(len(table)), -table.x, table.sample))
+    assert np.array_equal(result_column(service, ordered["job_id"], "id"), table.FIRST + order)
+    job = joined["job_id"]
+    assert np.array_equal(result_column(service, job, "id"), ids[::-1])
+    assert np.array_equal(result_column(service, job, "weight"), ids[::-1] % 1000)
+    assert np.array_equal(result_column(service, job, "x"), table.x[picked] / 1000)
+
+    # Memory: what no other process can use stayed within the grant, in every slot; the peaks that are
+    # shown count what the process shares with others (libraries) too.
+    for slot in slots:
+        used = watch.most[slot]["RssAnon"] - before[slot]
+        assert used <= grant, f"slot {slot} took {used / 1e6:.0f} MB"
+    for status in (means, ordered, joined):
+        assert status["resources"]["bytes_read"] >= 0.99 * table.bytes
+        shown = status["resources"]["peak_memory_bytes"]
+        assert 0 < shown <= idle + grant, f"{status['operation']}: {shown / 1e6:.0f} MB shown"
+        assert [a for a in status["attempts"] if a["class"] != "out_of_memory"] == []

@@ -28,8 +28,9 @@ std::string default_text(const Parameter& p) {
 std::string example_line(const Context& context, const OperationDescription& d) {
   if (!d.example.is_object()) return "";
   std::string line = "submit " + d.name;
-  if (const auto dataset = text_of(d.example, "dataset_id"); !dataset.empty() && dataset[0] != '[')
-    line += " " + dataset;
+  if (const auto it = d.example.find("dataset_id"); it != d.example.end())
+    for (const auto& dataset : it->is_array() ? *it : Json::array({*it}))
+      line += " " + cell_text(dataset);
   for (const auto& [key, value] : object_of(d.example, "parameters").items()) {
     std::string text;
     if (value.is_array()) {

@@ -32,9 +32,13 @@ OperationDescription description() {
   Parameter on;
   on.name = "on";
   on.type = ParamType::kTexts;
-  on.text = "columns that both tables have; missing values match nothing";
+  on.text = "columns whose values must be equal; missing ones match nothing";
   on.required = true;
-  on.foreign = {{"by", "R's"}, {"keys", "a common"}, {"using", "an SQL"}};
+  on.foreign = {{"by", "R's"}, {"keys", "a common"}, {"using", "an SQL"}, {"left_on", "pandas'"}};
+  Parameter right_on;
+  right_on.name = "right_on";
+  right_on.type = ParamType::kTexts;
+  right_on.text = "their names in the second table, in the same order, where they are others";
   Parameter how;
   how.name = "how";
   how.type = ParamType::kChoice;
@@ -50,10 +54,10 @@ OperationDescription description() {
   suffixes.text = "two texts, put behind names that both tables have";
   suffixes.default_value = Json::array({"_x", "_y"});
   suffixes.foreign = {{"suffix", "R's"}};
-  d.parameters = {on, how, suffixes};
+  d.parameters = {on, right_on, how, suffixes};
   d.example = {{"operation", "join"},
                {"dataset_id", {"my_dataset", "samples"}},
-               {"parameters", {{"on", "sample"}, {"how", "left"}}}};
+               {"parameters", {{"on", "sample"}, {"right_on", "sample_id"}, {"how", "left"}}}};
   return d;
 }
 
@@ -84,25 +88,43 @@ Result<std::string> common_type(const TableSource& a, const SourceColumn& left,
   const auto time = [](ValueKind k) { return k == ValueKind::kDate || k == ValueKind::kTimestamp; };
   if (time(x) && time(y)) return std::string("TIMESTAMP");
   return fail(Error(Code::kUserData,
-                    fmt::format("column \"{}\" holds {} values in dataset {} and {} values in {}; "
-                                "they never match",
-                                left.name, left.type, a.id, right.type, b.id),
+                    fmt::format("column \"{}\" of dataset {} holds {} values and \"{}\" of {} holds {} "
+                                "values; they never match",
+                                left.name, a.id, left.type, right.name, b.id, right.type),
                     fmt::format("declare one of them: \"layout\": {{\"types\": {{\"{}\": "
                                 "\"string\"}}}} with data/load",
                                 left.name))
                   .at("/parameters/on"));
 }
 
+// A name that only the first table has is most often another one in the second.
+Result<std::uint32_t> right_column(const TableSource& right, const std::string& name, bool named) {
+  if (named) return find_column(right, name, "/parameters/right_on");
+  auto found = find_column(right, name, "/parameters/on");
+  if (!found)
+    found.error().hint +=
+        fmt::format("{}\"right_on\": \"NAME\" says how it is called there",
+                    found.error().hint.empty() ? "" : "; ");
+  return found;
+}
+
 Result<std::vector<Key>> keys_of(const TableSource& left, const TableSource& right,
-                                 const Json& on) {
+                                 const Json& parameters) {
+  const Json& on = parameters.at("on");
+  const Json& right_on = parameters.contains("right_on") ? parameters["right_on"] : on;
+  const bool named = parameters.contains("right_on");
+  if (on.size() != right_on.size())
+    return fail(Error(Code::kUserData,
+                      fmt::format("on names {} columns and right_on {}", on.size(),
+                                  right_on.size()),
+                      "name as many in the second table as in the first")
+                    .at("/parameters/right_on"));
   std::vector<Key> out;
-  std::set<std::string> seen;
-  for (const auto& item : on) {
-    const auto name = item.get<std::string>();
-    if (!seen.insert(name).second) continue;
+  for (std::size_t i = 0; i < on.size(); ++i) {
     Key key;
-    POLYSOME_ASSIGN(key.left, find_column(left, name, "/parameters/on"));
-    POLYSOME_ASSIGN(key.right, find_column(right, name, "/parameters/on"));
+    POLYSOME_ASSIGN(key.left, find_column(left, on[i].get<std::string>(), "/parameters/on"));
+    POLYSOME_ASSIGN(key.right, right_column(right, right_on[i].get<std::string>(), named));
+    if (std::ranges::any_of(out, [&](const Key& k) { return k.left == key.left; })) continue;
     POLYSOME_ASSIGN(key.type, common_type(left, left.columns[key.left], right,
                                           right.columns[key.right]));
     out.push_back(std::move(key));
@@ -138,19 +160,17 @@ Result<JoinDetails> details_of(const TableSource& left, const TableSource& right
                       R"(for example "suffixes": ["_rna", "_protein"])")
                     .at("/parameters/suffixes"));
   std::vector<std::string> left_values, right_values;
-  std::set<std::uint32_t> left_keys, right_keys;
+  std::set<std::uint32_t> right_keys;
   for (const auto& k : keys) {
     left_values.push_back(typed(left.columns[k.left], k.type));
     right_values.push_back(typed(right.columns[k.right], k.type));
-    left_keys.insert(k.left);
     right_keys.insert(k.right);
     out.keys.push_back(k.left);
   }
   out.left_key = key_sql(left_values);
   out.right_key = key_sql(right_values);
   std::set<std::string> in_left, in_right, used;
-  for (std::uint32_t i = 0; i < left.columns.size(); ++i)
-    if (!left_keys.contains(i)) in_left.insert(lower(left.columns[i].name));
+  for (const auto& column : left.columns) in_left.insert(lower(column.name));
   for (std::uint32_t i = 0; i < right.columns.size(); ++i)
     if (!right_keys.contains(i) && out.takes_right_columns())
       in_right.insert(lower(right.columns[i].name));
@@ -207,7 +227,7 @@ Stage scan_stage(const std::string& name, const InputTable& input, const char* r
 Result<OperationPlan> plan(const PlanRequest& request) {
   const auto &left = request.inputs.at(0), &right = request.inputs.at(1);
   POLYSOME_ASSIGN(const auto keys, keys_of(left.source, right.source,
-                                           request.job.spec.parameters.at("on")));
+                                           request.job.spec.parameters));
   POLYSOME_ASSIGN(const JoinDetails join, details_of(left.source, right.source, keys,
                                                      request.job.spec.parameters));
   POLYSOME_ASSIGN(const auto delivery, delivery_of(request.job, {}));

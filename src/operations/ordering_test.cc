@@ -222,6 +222,19 @@ TEST_F(Joining, ColumnsAreTheKeysOnceAndBothTablesOwn) {
                                              "note", "age", "batch_sheet"}));
 }
 
+TEST_F(Joining, KeysMayHaveOtherNamesInTheSecondTable) {
+  std::ofstream(folder / "other.csv") << "sample_id,sample,age\n" << data.rows()[0].sample << ",u,7\n";
+  const Json rows = driver.rows(run("join", {{"on", "sample"}, {"right_on", "sample_id"}},
+                                    {source, folder / "other.csv"}));
+  ASSERT_GE(rows.size(), 1U);
+  EXPECT_EQ(rows[0].at("sample"), data.rows()[0].sample);
+  EXPECT_EQ(rows[0].at("age"), 7);
+  EXPECT_EQ(rows[0].at("sample_y"), "u");
+  auto refused = driver.run("join", {{"on", "batch"}}, {source, folder / "other.csv"});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().hint.find("right_on"), std::string::npos);
+}
+
 TEST_F(Joining, NumbersMatchWhateverTheirType) {
   std::ofstream(folder / "whole.csv") << "k,a\n1,x\n2,y\n,z\n";
   std::ofstream(folder / "real.csv") << "k,b\n2.0,p\n2.5,q\n1.0,r\n";

@@ -155,7 +155,7 @@ def test_a_full_disk_where_the_output_goes(make_service, service, tmp_path):
 
 
 def test_a_full_disk_where_the_work_is(make_service, service, tmp_path):
-    with small_disk(tmp_path / "work", "4M") as work:
+    with small_disk(tmp_path / "work", "1M") as work:
         other = make_service("full", arguments=["--work-dir", work, "--retry-delay", "100ms"])
         (other.data / "my_dataset.csv").write_bytes((service.data / "my_dataset.csv").read_bytes())
         other.start()

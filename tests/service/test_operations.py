@@ -259,6 +259,56 @@ def test_sql_joins_datasets_by_name(service):
     assert [(r["centre"], r["n"]) for r in rows] == [(c, named[c]) for c in sorted(named.index)]
 
 
+def same_rows(rows, expected):
+    assert len(rows) == len(expected)
+    for name in expected.columns:
+        for i, value in enumerate(expected[name].tolist()):
+            same(rows[i][name], value, f"row {i}, {name}")
+
+
+@pytest.mark.parametrize("cuts", [1, 7, 50])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_sort_equals_pandas(service, kind, cuts):
+    by = {"gene": True, "expression": False, "condition": True}
+    done = service.run(
+        "sort",
+        dataset(kind),
+        {"by": [name if up else "-" + name for name, up in by.items()]},
+        partition_size=partition_size(service, kind, cuts),
+    )
+    expected = TABLE.sort_values(
+        list(by), ascending=list(by.values()), kind="stable", na_position="last"
+    ).reset_index(drop=True)
+    same_rows(service.rows(done["job_id"]), expected)
+
+
+@pytest.mark.parametrize("cuts", [1, 7])
+@pytest.mark.parametrize("how", ["inner", "left", "outer"])
+def test_join_equals_pandas(one_service, how, cuts):
+    samples = sorted(TABLE["sample"].dropna().unique())
+    sheet = pd.DataFrame(
+        {
+            "sample_id": [*samples[::2], samples[0], "nowhere"],
+            "age": range(len(samples[::2]) + 2),
+            "gene": "of the sheet",
+        }
+    )
+    sheet.to_csv(one_service.data / "sheet.csv", index=False)
+    done = one_service.run(
+        "join",
+        ["long_csv", "sheet"],
+        {"on": "sample", "right_on": "sample_id", "how": how},
+        partition_size=partition_size(one_service, "csv", cuts),
+    )
+    # pandas' outer joins are in the order of keys: rows without a match come after the left ones here.
+    keyed = sheet.rename(columns={"sample_id": "sample"})
+    expected = TABLE.merge(keyed, on="sample", how="left" if how == "outer" else how)
+    if how == "outer":
+        missing = keyed[~keyed["sample"].isin(TABLE["sample"])].rename(columns={"gene": "gene_y"})
+        expected = pd.concat([expected, missing], ignore_index=True)
+    same_rows(one_service.rows(done["job_id"]), expected)
+
+
 def read_back(path, kind):
     compression = "gzip" if kind.endswith(".gz") else "zstd" if kind.endswith(".zst") else None
     data = path.read_bytes()

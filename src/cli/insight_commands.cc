@@ -85,6 +85,11 @@ void print_plan(const Output& output, const Json& e) {
                                return bytes > 0 ? format_bytes(bytes) : "";
                              }},
                             {"a task needs", "memory_per_task", Align::kRight},
+                            {"one had", "peak_memory", Align::kRight,
+                             [](const Json& s) {
+                               const auto bytes = whole_of(s, "peak_memory_bytes");
+                               return bytes > 0 ? format_bytes(bytes) : "";
+                             }},
                             {"after", "after", Align::kLeft,
                              [](const Json& s) {
                                std::string out;

@@ -60,6 +60,20 @@ std::string output_text(const Json& s) {
   return printable(database.empty() ? text_of(asked, "path") : database);
 }
 
+// ": scan 56MB, merge 83MB" where there is more than one stage to tell.
+std::string peaks_of_stages(const Json& s) {
+  constexpr std::size_t kMostStages = 8;
+  std::string out;
+  std::size_t n = 0;
+  for (const auto& stage : list_of(s, "stages")) {
+    const auto peak = whole_of(stage, "peak_memory_bytes");
+    if (peak == 0 || ++n > kMostStages) continue;
+    out += fmt::format("{} {} {}", out.empty() ? ":" : ",", printable(text_of(stage, "name")),
+                       format_bytes(peak));
+  }
+  return n > 1 ? out : "";
+}
+
 Fields status_fields(const Json& s) {
   Fields out;
   const auto add = [&](const char* name, const std::string& value) {
@@ -80,7 +94,7 @@ Fields status_fields(const Json& s) {
   add("user", printable(text_of(s, "user")));
   add("submitted", when(s, "created_at"));
   if (const auto peak = whole_of(object_of(s, "resources"), "peak_memory_bytes"); peak > 0)
-    add("peak memory", format_bytes(peak));
+    add("peak memory", format_bytes(peak) + peaks_of_stages(s));
   const Json& result = object_of(s, "result");
   if (result.contains("value")) add("value", cell_text(result["value"]));
   if (const auto written = output_text(s); !written.empty()) add("output", written);

@@ -47,6 +47,7 @@ struct StageRun {
   bool complete = false;
 
   StageProgress progress;          // tasks, done, bytes
+  std::uint64_t peak_memory = 0;   // most that an attempt of its tasks had
   std::uint32_t cursor = 0;        // every task never started is at or after it
   std::uint32_t fresh = 0;         // tasks never started and not finished
   std::list<std::uint32_t> again;  // ready once more, in order

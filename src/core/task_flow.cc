@@ -70,6 +70,8 @@ Attempt release(Machine& m, std::uint64_t n) {
 // What an attempt has used is its job's, whatever becomes of it.
 void note_use(Attempt& a, std::uint64_t memory, double cpu_seconds) {
   a.job->peak_memory = std::max(a.job->peak_memory, memory);
+  auto& stage_peak = a.job->stages[a.stage].peak_memory;
+  stage_peak = std::max(stage_peak, memory);
   if (cpu_seconds <= a.cpu_seconds) return;
   a.job->cpu_seconds += cpu_seconds - a.cpu_seconds;
   a.cpu_seconds = cpu_seconds;

@@ -82,6 +82,7 @@ JobView view_job(const Machine& m, const JobRun& job, MonoTime now) {
   for (const auto& stage : job.stages) {
     const StageProgress& p = stage.progress;
     view.stages.push_back({stage.name, p.tasks, p.done, p.bytes, p.bytes_done()});
+    view.stages.back().peak_memory_bytes = stage.peak_memory;
     view.tasks_done += p.done;
     view.tasks_total += p.tasks;
     view.bytes_done += p.bytes_done();

@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -30,6 +31,7 @@ struct Waiter {
 struct Measured {
   double cpu_seconds = 0, memory_gb_seconds = 0;
   std::uint64_t bytes_read = 0, peak_memory = 0;
+  std::map<std::string, std::uint64_t> stage_peaks = {};  // by the stage's name
 };
 
 struct ActiveJob {

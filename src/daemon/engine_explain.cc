@@ -23,6 +23,8 @@ Json stage_json(const StageState& s, std::uint64_t default_grant) {
           {"bytes_done", s.bytes_done},
           {"memory_per_task", format_bytes(grant)},
           {"memory_per_task_bytes", grant},
+          {"peak_memory", format_bytes(s.peak_memory_bytes)},
+          {"peak_memory_bytes", s.peak_memory_bytes},
           {"all_at_once", s.gang}};
 }
 

@@ -37,6 +37,8 @@ void Engine::add_measured(const ActiveJob& job, JobState* state) {
   state->peak_memory_bytes = std::max(state->peak_memory_bytes, job.before.peak_memory);
   state->memory_gb_seconds = job.before.memory_gb_seconds + job.now.memory_gb_seconds;
   for (auto& stage : state->stages) {
+    if (const auto it = job.before.stage_peaks.find(stage.name); it != job.before.stage_peaks.end())
+      stage.peak_memory_bytes = std::max(stage.peak_memory_bytes, it->second);
     const auto planned = std::ranges::find(job.plan, stage.name, &Stage::name);
     if (planned == job.plan.end()) continue;
     stage.kind = name(planned->kind);

@@ -157,6 +157,8 @@ Status Engine::restore(std::vector<std::string>* lines) {
     active.sequence = job.sequence;
     active.before = {job.state.cpu_seconds, job.state.memory_gb_seconds, job.state.bytes_read,
                      job.state.peak_memory_bytes};
+    for (const auto& stage : job.state.stages)
+      active.before.stage_peaks[stage.name] = stage.peak_memory_bytes;
     for (const auto& stage : event->stages) active.plan.push_back(stage.stage);
     count_pending(active, job.state.status == JobStatus::kPending);
     // Dependencies that ended before this start are told, so that the core can decide.

@@ -108,7 +108,9 @@ Json stages_json(const std::vector<StageState>& stages) {
                    {"tasks_total", s.tasks_total},
                    {"tasks_done", s.tasks_done},
                    {"bytes_total", s.bytes_total},
-                   {"bytes_done", s.bytes_done}});
+                   {"bytes_done", s.bytes_done},
+                   {"peak_memory", format_bytes(s.peak_memory_bytes)},
+                   {"peak_memory_bytes", s.peak_memory_bytes}});
   return out;
 }
 
@@ -334,6 +336,7 @@ Result<JobState> JobState::from_json(const Json& j) {
       get(e, "after", &st.after);
       get(e, "grant_bytes", &st.grant);
       get(e, "gang", &st.gang);
+      get(e, "peak_memory_bytes", &st.peak_memory_bytes);
       s.stages.push_back(std::move(st));
     }
     for (const auto& e : j.at("attempts")) {

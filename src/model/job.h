@@ -99,6 +99,7 @@ struct StageState {
   std::vector<std::string> after = {};  // stages that must be complete before
   std::uint64_t grant = 0;              // memory one task needs; 0: the cluster's default
   bool gang = false;                    // all its tasks at once
+  std::uint64_t peak_memory_bytes = 0;  // most that one of its tasks had
 };
 
 struct AttemptRecord {  // a failed attempt, for people

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "operations/aggregate_plan.h"
+#include "operations/record_stages.h"
 #include "operations/table_result.h"
 
 namespace polysome {
@@ -236,7 +237,8 @@ std::string per_group_sql(const AggregateDetails& details, const std::string& in
 }
 
 // The same rows as per_group_sql's for a task that has to cut its work: each slice of the groups is
-// finished by itself and left aside; only finished rows are brought into order.
+// finished by itself and left aside; only finished rows are brought into order, by the key that
+// stands before them.
 Result<std::string> per_group_in_slices(TaskEnv& env, const AggregateDetails& details,
                                         const Inputs& in) {
   const auto kinds = details.kinds();
@@ -268,15 +270,16 @@ Result<std::string> per_group_in_slices(TaskEnv& env, const AggregateDetails& de
       env.session().integer(fmt::format(
           "SELECT (coalesce(max(greatest({})), 0) <= 9223372036854775807)::BIGINT FROM {}", largest,
           read_parquet_sql(files))));
-  std::string select, order;
+  std::string select;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const bool sum = fits == 1 && std::ranges::find(sums, i) != sums.end();
     select += fmt::format("{}p{}{} AS {}", i > 0 ? ", " : "", i, sum ? "::BIGINT" : "",
                           sql_identifier(names[i]));
   }
+  std::vector<SortKey> keys;
   for (std::size_t i = 0; i < details.keys.size(); ++i)
-    order += fmt::format("{}p{} NULLS LAST", i > 0 ? ", " : "", i);
-  return fmt::format("SELECT {} FROM {} ORDER BY {}", select, read_parquet_sql(files), order);
+    keys.push_back({fmt::format("p{}", i), false});
+  return fmt::format("SELECT {}, {} FROM {}", sort_key_sql(keys), select, read_parquet_sql(files));
 }
 
 Json definitions_of(const AggregateDetails& details) {
@@ -297,15 +300,17 @@ Status aggregate_result_body(TaskEnv& env) {
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));
   const bool groups = details.shape == AggregateDetails::Shape::kPerGroup;
   if (!groups) POLYSOME_TRY(make_names(env, details));
-  std::string select;
+  std::uint64_t rows = 0;
   if (groups && env.spec.split > 1) {
-    POLYSOME_ASSIGN(select, per_group_in_slices(env, details, in));
+    POLYSOME_ASSIGN(const std::string select, per_group_in_slices(env, details, in));
+    POLYSOME_ASSIGN(rows, write_in_order(env, select, "table.parquet"));
   } else {
     for (const auto kind : details.kinds()) POLYSOME_TRY(make_tables(env, details, kind, in));
     POLYSOME_ASSIGN(const std::string integer_sum, integer_sum_type(env, details));
-    select = groups ? per_group_sql(details, integer_sum) : per_column_sql(details, integer_sum);
+    POLYSOME_ASSIGN(rows, env.write_parquet(groups ? per_group_sql(details, integer_sum)
+                                                   : per_column_sql(details, integer_sum),
+                                            "table.parquet"));
   }
-  POLYSOME_ASSIGN(const std::uint64_t rows, env.write_parquet(select, "table.parquet"));
   result.files = {{env.path_of("table.parquet"), 0, env.output.files.back().bytes, rows}};
   result.delivery = Delivery::from_json(env.plan().details.value("delivery", Json()));
   result.summary = {{"rows_used", totals.rows}};

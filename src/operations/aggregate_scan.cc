@@ -22,6 +22,9 @@ constexpr std::size_t kMostCopied = 4096;
 // Value counts between two samples of a partition's sorted values.
 constexpr std::uint64_t kCutsPerTask = 64;
 constexpr const char* kRows = "ps_rows";
+// With less memory than this, states are written in small row groups.
+constexpr std::uint64_t kAmple = 500'000'000;
+constexpr std::uint32_t kSmallRowGroup = 12'288;
 
 std::string list_of(const std::vector<std::uint32_t>& columns, const char* prefix) {
   std::string out = "[";
@@ -205,7 +208,7 @@ std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDet
   }
   out.squares = details.second_moments();
   out.extremes = details.has("min") || details.has("max");
-  out.memory = env.context.memory / 2;
+  out.memory = env.context.memory / 10 * 4;
   return out;
 }
 
@@ -219,19 +222,34 @@ Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
   const auto plan = direct_plan(env, details, *text);
   if (!plan) return false;
   const auto states = make_text_states(text, *plan);
-  const auto done = states->read();
+  std::vector<std::uint32_t> places(details.columns.size());
+  for (std::uint32_t i = 0; i < places.size(); ++i) places[i] = i;
+  // States that did not fit stand side by side, as those of pieces do.
+  std::map<std::string, std::vector<std::string>> aside;
+  const auto take = [&](bool last) -> Status {
+    for (const auto kind : details.kinds()) {
+      const auto a = accumulators(details, kind);
+      const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
+      const char* select = a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*";
+      auto rows = states->states(type, a.moments, places);
+      if (last && aside.empty()) {
+        POLYSOME_TRY(env.write_rows(std::move(rows), select, state_role(kind)));
+      } else {
+        POLYSOME_ASSIGN(aside[state_role(kind)].emplace_back(),
+                        env.scratch_rows(std::move(rows), select));
+      }
+    }
+    return {};
+  };
+  // A writer holds a row group beside the states.
+  if (env.context.memory > 0 && env.context.memory < kAmple) env.row_group = kSmallRowGroup;
+  const auto done = states->read([&] { return take(false); });
   if (!done || *done) env.note_scan(text);
   if (!done) return std::unexpected(done.error());
   if (!*done) return false;
-  std::vector<std::uint32_t> places(details.columns.size());
-  for (std::uint32_t i = 0; i < places.size(); ++i) places[i] = i;
-  for (const auto kind : details.kinds()) {
-    const auto a = accumulators(details, kind);
-    const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
-    POLYSOME_TRY(env.write_rows(states->states(type, a.moments, places),
-                                a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*",
-                                state_role(kind)));
-  }
+  POLYSOME_TRY(take(true));
+  for (const auto& [role, pieces] : aside)
+    POLYSOME_TRY(env.write_parquet("SELECT * FROM " + read_parquet_sql(pieces), role));
   env.output.result.rows = states->rows();
   return true;
 }

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <system_error>
 
 #include "operations/table_stages.h"
 
@@ -119,19 +122,22 @@ Result<RunMerge> merge_part(const TaskEnv& env, const StageRuns& runs, std::uint
                        part + 1 < parts ? &cuts[part] : nullptr, merging_memory(env));
 }
 
-Result<RowCodec> codec_of(TaskEnv& env, const std::string& select) {
+Result<RowCodec> codec_of(TaskEnv& env, const std::string& select, std::size_t first) {
   POLYSOME_ASSIGN(RowStream stream, env.session().stream(select + " LIMIT 0"));
   POLYSOME_TRY(stream.fetch());  // to its end: what is made in a query that goes on is lost
-  return RowCodec::of(stream, 0);
+  return RowCodec::of(stream, first);
 }
 
-Status write_merged_part(TaskEnv& env, RunMerge merge, RecordShape& shape, const StageRuns& runs,
-                         std::optional<std::uint64_t> limit) {
-  if (runs.records > 0)
-    env.row_group = static_cast<std::uint32_t>(
-        std::clamp<std::uint64_t>(share_of(env, kRowGroupShare) / (runs.bytes / runs.records + 1),
-                                  2048, 122'880) /
-        2048 * 2048);
+namespace {
+
+// Rows of a Parquet file that fit into the writer's share.
+std::uint32_t row_group_for(const TaskEnv& env, std::uint64_t bytes, std::uint64_t rows) {
+  const std::uint64_t fit = share_of(env, kRowGroupShare) / (bytes / std::max<std::uint64_t>(rows, 1) + 1);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, 2048, 122'880) / 2048 * 2048);
+}
+
+Result<std::uint64_t> write_merged(TaskEnv& env, RunMerge& merge, RecordShape& shape,
+                                   const std::string& role, std::optional<std::uint64_t> limit) {
   auto rows = std::make_shared<RowSource>();
   const auto columns = shape.columns();
   rows->columns = columns;
@@ -149,8 +155,40 @@ Status write_merged_part(TaskEnv& env, RunMerge merge, RecordShape& shape, const
     if (env.context.progress) env.context.progress(bytes);
     return row;
   };
-  POLYSOME_TRY(env.write_rows(std::move(rows), parquet_list(columns), kTablePart));
-  return leave_part(env, written);
+  POLYSOME_TRY(env.write_rows(std::move(rows), parquet_list(columns), role));
+  return written;
+}
+
+}  // namespace
+
+Status write_merged_part(TaskEnv& env, RunMerge merge, RecordShape& shape, const StageRuns& runs,
+                         std::optional<std::uint64_t> limit) {
+  env.row_group = row_group_for(env, runs.bytes, runs.records);
+  POLYSOME_ASSIGN(const std::uint64_t rows, write_merged(env, merge, shape, kTablePart, limit));
+  return leave_part(env, rows);
+}
+
+Result<std::uint64_t> write_in_order(TaskEnv& env, const std::string& select,
+                                     const std::string& role) {
+  const std::string path = scratch_name(env, role + ".run");
+  const auto gone = std::shared_ptr<void>(nullptr, [&path](void*) {
+    std::error_code ec;
+    std::filesystem::remove(path, ec);
+  });
+  {
+    RecordSorter sorter(sorting_memory(env), path);
+    POLYSOME_TRY(each_record(env, select, [&](std::string_view key, std::string_view record) {
+      return sorter.add(key, record);
+    }));
+    POLYSOME_TRY(sorter.finish(path));
+  }
+  POLYSOME_ASSIGN(const RunIndex run, read_run_index(path));
+  POLYSOME_ASSIGN(RowCodec codec, codec_of(env, select, 1));
+  PlainRows shape(std::move(codec));
+  POLYSOME_ASSIGN(RunMerge merge,
+                  merge_between({path}, {run}, nullptr, nullptr, merging_memory(env)));
+  env.row_group = row_group_for(env, run.end, run.records);
+  return write_merged(env, merge, shape, role, std::nullopt);
 }
 
 std::uint32_t parts_for(const JobDescription& job, std::uint64_t bytes) {

@@ -53,8 +53,8 @@ Result<StageRuns> stage_runs(const TaskEnv& env, const std::string& stage, std::
 Result<RunMerge> merge_part(const TaskEnv& env, const StageRuns& runs, std::uint32_t part,
                             std::uint32_t parts);
 
-// Names and types of the columns of `select`, which is not run.
-Result<RowCodec> codec_of(TaskEnv& env, const std::string& select);
+// Names and types of the columns of `select` from `first` on; it is not run.
+Result<RowCodec> codec_of(TaskEnv& env, const std::string& select, std::size_t first = 0);
 
 // What records become in the answer's table.
 class RecordShape {
@@ -64,6 +64,24 @@ class RecordShape {
   virtual void begin(duckdb_data_chunk chunk) = 0;
   virtual void put(std::string_view record, std::size_t row) = 0;
 };
+// Records that are rows.
+class PlainRows final : public RecordShape {
+ public:
+  explicit PlainRows(RowCodec codec) : codec_(std::move(codec)) {}
+  std::vector<RowSource::Column> columns() const override { return codec_.columns(); }
+  void begin(duckdb_data_chunk chunk) override { place_ = codec_.place(chunk, 0); }
+  void put(std::string_view record, std::size_t row) override {
+    codec_.decode(record, place_, row);
+  }
+
+ private:
+  RowCodec codec_;
+  RowCodec::Place place_;
+};
+// The rows of `select` (its first column is the key, which is left out) in the order of the key, as
+// Parquet file `role` of this attempt. Returns how many there are.
+Result<std::uint64_t> write_in_order(TaskEnv& env, const std::string& select,
+                                     const std::string& role);
 // Writes the merged records as the part of this task and leaves it (table_stages.h).
 Status write_merged_part(TaskEnv& env, RunMerge merge, RecordShape& shape, const StageRuns& runs,
                          std::optional<std::uint64_t> limit);

@@ -128,18 +128,6 @@ Status scan_body(TaskEnv& env) {
   return {};
 }
 
-class PlainRows final : public RecordShape {
- public:
-  explicit PlainRows(RowCodec codec) : codec_(std::move(codec)) {}
-  std::vector<RowSource::Column> columns() const override { return codec_.columns(); }
-  void begin(duckdb_data_chunk chunk) override { place_ = codec_.place(chunk, 0); }
-  void put(std::string_view record, std::size_t row) override { codec_.decode(record, place_, row); }
-
- private:
-  const RowCodec codec_;
-  RowCodec::Place place_;
-};
-
 Status merge_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const std::uint32_t scans, env.body_number("scans"));
   POLYSOME_ASSIGN(const std::uint32_t parts, env.body_number("parts"));

@@ -37,6 +37,8 @@ class StateTable {
   std::uint32_t add_group(std::string_view key, std::uint64_t hash);
   // The groups and states need more memory than the shape allows.
   bool too_large() const { return too_large_; }
+  // No groups, and the memory given back.
+  void clear() { *this = StateTable(std::move(shape_)); }
 
   void prefetch(std::uint32_t group) const {
     __builtin_prefetch(quick_.data() + group * shape_.values.size(), 1);

@@ -292,6 +292,16 @@ Result<std::string> TaskEnv::scratch_parquet(const std::string& select) {
   return path;
 }
 
+Result<std::string> TaskEnv::scratch_rows(std::shared_ptr<RowSource> rows,
+                                          const std::string& select) {
+  POLYSOME_TRY(register_row_source(session()));
+  const std::uint64_t handle = session().hold(std::move(rows));
+  auto path = scratch_parquet(
+      fmt::format("SELECT {} FROM ps_rows({}::UBIGINT) AS rows", select, handle));
+  session().release(handle);
+  return path;
+}
+
 std::string TaskEnv::path_of(const std::string& role) const {
   return output_path(spec, role).string();
 }

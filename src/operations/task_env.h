@@ -72,6 +72,8 @@ class TaskEnv {
   Result<std::uint64_t> write_parquet(const std::string& select, const std::string& role);
   // COPY (select) TO a Parquet file that is this task's own business and goes with it.
   Result<std::string> scratch_parquet(const std::string& select);
+  // The same of rows that our own code makes; `select` as with write_rows.
+  Result<std::string> scratch_rows(std::shared_ptr<RowSource> rows, const std::string& select);
   // The path of a file that this task is about to write; note_file afterwards.
   std::string path_of(const std::string& role) const;
   void note_file(const std::string& role, std::uint64_t rows);

@@ -53,7 +53,7 @@ class States final : public TextStates {
     if (keys_.empty()) table_.add_group({}, 0);
   }
 
-  Result<bool> read() override;
+  Result<bool> read(const std::function<Status()>& full) override;
   std::uint64_t rows() const override { return scan_->report->rows; }
   std::shared_ptr<RowSource> states(ValueType type, bool moments,
                                     const std::vector<std::uint32_t>& places) override {
@@ -97,6 +97,7 @@ class States final : public TextStates {
   }
 
   void open_piece(std::size_t piece);
+  bool has_room();
   bool read_piece();
   bool pause(std::size_t position);
   void find_runs();
@@ -123,6 +124,8 @@ class States final : public TextStates {
   bool plain_key_ = false;
 
   std::optional<RowCutter> cutter_;
+  std::function<Status()> full_;
+  Status taking_;  // what it said
   std::size_t piece_ = 0;
   const char* floor_ = nullptr;
   std::size_t row_begin_ = 0;  // of the row whose values are being added
@@ -172,8 +175,23 @@ bool States<kSquares>::pause(std::size_t position) {
   return false;
 }
 
+// True: there is room in the table, again or still.
 template <bool kSquares>
-Result<bool> States<kSquares>::read() {
+bool States<kSquares>::has_room() {
+  if (!table_.too_large()) return true;
+  if (!full_) return false;
+  flush();
+  if (const Status taken = full_(); !taken) {
+    taking_ = taken;
+    return false;
+  }
+  table_.clear();
+  return true;
+}
+
+template <bool kSquares>
+Result<bool> States<kSquares>::read(const std::function<Status()>& full) {
+  full_ = full;
   for (std::size_t p = 0; p < scan_->pieces.size(); ++p) {
     open_piece(p);
     if (!read_piece()) break;
@@ -181,6 +199,7 @@ Result<bool> States<kSquares>::read() {
     piece.without_quotes = !cutter_->met_quotes();
     if (piece.limit > counted_ && !pause(piece.limit)) break;
   }
+  if (!taking_) return std::unexpected(taking_.error());
   if (const auto error = problems_.error()) return fail(*error);
   return !table_.too_large();
 }
@@ -217,11 +236,11 @@ bool States<kSquares>::read_piece() {
       if (n_pending_ == kBatch) flush();
     }
     if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
-    if (problems_.enough() || table_.too_large()) break;
+    if (problems_.enough() || !has_room()) break;
   }
   if (keys_.empty()) table_.count_rows(0, rows);
   scan_->report->rows += rows;
-  return !problems_.enough() && !table_.too_large();
+  return !problems_.enough() && has_room();
 }
 
 // Values whose fields are neighbours are read side by side.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,9 +26,11 @@ struct TextStatesPlan {
 class TextStates {
  public:
   virtual ~TextStates() = default;
-  // Reads the whole scan. false: the groups need more memory than the plan allows (nothing is
-  // lost: read it another way). Errors: those of the data, kCancelled.
-  virtual Result<bool> read() = 0;
+  // Reads the whole scan. When the groups need more memory than the plan allows, `full` is called:
+  // it takes the states, and reading goes on with none; those of a group then stand in several
+  // places. Without it the answer is false (nothing is lost: read it another way). Errors: those of
+  // the data, of `full`, kCancelled.
+  virtual Result<bool> read(const std::function<Status()>& full = {}) = 0;
   virtual std::uint64_t rows() const = 0;
   // Rows k0…, col (the place in `places` for each value), rows, n, m (with `moments`), s (of whole
   // numbers), lo, hi: those of the values of type `type`.

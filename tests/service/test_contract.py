@@ -616,4 +616,5 @@ def test_large_dataset_processing(service):
         assert status["resources"]["bytes_read"] >= 0.99 * table.bytes
         shown = status["resources"]["peak_memory_bytes"]
         assert 0 < shown <= idle + grant, f"{status['operation']}: {shown / 1e6:.0f} MB shown"
+        assert max(s["peak_memory_bytes"] for s in status["stages"]) == shown
         assert [a for a in status["attempts"] if a["class"] != "out_of_memory"] == []

@@ -137,7 +137,16 @@ def test_job_status(shared_service, job):
     assert (status["phase"], status["name"], status["tags"]) == ("done", "shape", ["a", "b"])
     assert all(TIME.match(status[t]) for t in ("created_at", "started_at", "completed_at"))
     for stage in status["stages"]:
-        has(stage, name=str, tasks_total=int, tasks_done=int, bytes_total=int, bytes_done=int)
+        has(
+            stage,
+            name=str,
+            tasks_total=int,
+            tasks_done=int,
+            bytes_total=int,
+            bytes_done=int,
+            peak_memory=str,
+            peak_memory_bytes=int,
+        )
         assert stage["tasks_done"] == stage["tasks_total"] and stage["bytes_done"] == stage["bytes_total"]
     has(status["resources"], requested=dict, peak_memory_bytes=int, cpu_seconds=(int, float))
     assert status["resources"]["peak_memory_bytes"] > 0

@@ -100,3 +100,18 @@ def test_measured_usage_goes_on_over_a_restart(service):
     kill_and_start(service)
     service.complete(job)
     assert service.status(job)["resources"]["cpu_seconds"] >= before * 0.5 > 0
+
+
+def test_the_peak_of_each_stage_is_shown_and_kept_over_a_restart(service):
+    service.start_cluster(1, 1)
+    job = service.submit("noop", parameters={"tasks": 40, "sleep_ms": 100, "memory_mb": 50})
+    until(lambda: service.tasks_done(job) >= 10, "some tasks to be done")
+    time.sleep(2.1)  # stored every two seconds
+    until(lambda: service.tasks_done(job) >= 12, "more tasks")
+    kill_and_start(service)
+    done = service.complete(job)
+    peaks = {s["name"]: s["peak_memory_bytes"] for s in done["stages"]}
+    assert peaks["noop"] == done["resources"]["peak_memory_bytes"] >= 50_000_000
+    assert 0 < peaks["plan"] < 50_000_000 and 0 < peaks["result"] < peaks["noop"]
+    shown = {s["name"]: s["peak_memory_bytes"] for s in service.get(f"jobs/{job}/explain")["plan"]["stages"]}
+    assert shown == peaks

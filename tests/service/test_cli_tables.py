@@ -85,7 +85,7 @@ def normal(text, service):
     text = re.sub(r"running,? \d+(\.\d+)?( %|…)?", "running N", text)
     text = text.replace(", the oldest waits for T", "")
     text = re.sub(r",ada,\d+(\.\d+)?,", ",ada,SECONDS,", text)
-    text = re.sub(r"peak memory +\S+", "peak memory SIZE", text)
+    text = re.sub(r"peak memory +\S+( \w+ [0-9.]+[kMG]?B,?)*", "peak memory SIZE", text)
     # Padding after a cell of another length is no difference.
     return re.sub(r" +", " ", re.sub(r" +$", "", text, flags=re.M))
 

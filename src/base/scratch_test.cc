@@ -16,7 +16,8 @@ class Scratch : public testing::Test {
     std::string name = (fs::temp_directory_path() / "polysome_scratch_XXXXXX").string();
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     folder = name;
-    for (const char* sub : {"scratch/s0", "out/deep", "other"}) fs::create_directories(folder / sub);
+    for (const char* sub : {"scratch/s0", "out/deep", "other"})
+      fs::create_directories(folder / sub);
   }
   void TearDown() override { fs::remove_all(folder); }
   fs::path make(const std::string& name) const {
@@ -25,7 +26,8 @@ class Scratch : public testing::Test {
   }
   // Notes that nobody takes back, as those of a process that was killed.
   void note(const fs::path& path) const {
-    std::ofstream(folder / "scratch/s0" / (std::to_string(++notes) + ".elsewhere")) << path.string();
+    std::ofstream(folder / "scratch/s0" / (std::to_string(++notes) + ".elsewhere"))
+        << path.string();
   }
   void clean() const {
     ASSERT_TRUE(remove_scratch(folder / "scratch", {(folder / "out").string()}));

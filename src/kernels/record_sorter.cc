@@ -263,8 +263,7 @@ std::vector<RunPlace> cut_runs(const std::vector<RunIndex>& runs, std::uint32_t 
   std::uint64_t before = 0;
   std::size_t at = 0;
   for (std::uint32_t part = 1; part < parts; ++part) {
-    const auto wanted =
-        total / parts * part + total % parts * part / parts;
+    const auto wanted = total / parts * part + total % parts * part / parts;
     while (at + 1 < marks.size() && before + marks[at].bytes <= wanted) before += marks[at++].bytes;
     if (marks.empty())
       out.emplace_back();
@@ -281,18 +280,16 @@ namespace {
 // The last sample that is not behind the place, or the begin.
 RunSample begin_before(const RunIndex& index, std::uint32_t run, const RunPlace* place) {
   if (place == nullptr) return {};
-  const auto it = std::ranges::partition_point(index.samples, [&](const RunSample& s) {
-    return !is_behind(s.key, run, s.ordinal, *place);
-  });
+  const auto it = std::ranges::partition_point(
+      index.samples, [&](const RunSample& s) { return !is_behind(s.key, run, s.ordinal, *place); });
   return it == index.samples.begin() ? RunSample{} : *(it - 1);
 }
 
 // Where the first sample behind the place is, or the end.
 std::uint64_t end_after(const RunIndex& index, std::uint32_t run, const RunPlace* place) {
   if (place == nullptr) return index.end;
-  const auto it = std::ranges::partition_point(index.samples, [&](const RunSample& s) {
-    return !is_behind(s.key, run, s.ordinal, *place);
-  });
+  const auto it = std::ranges::partition_point(
+      index.samples, [&](const RunSample& s) { return !is_behind(s.key, run, s.ordinal, *place); });
   return it == index.samples.end() ? index.end : it->offset;
 }
 

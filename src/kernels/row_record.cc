@@ -67,9 +67,9 @@ Result<RowCodec> RowCodec::of(const RowStream& stream, std::size_t first) {
                   kText};
     column.width = width_of(column.type.get());
     if (column.width == kNone)
-      return fail(Code::kInternal,
-                  fmt::format("column \"{}\" is of a nested type, which has no record",
-                              column.name));
+      return fail(
+          Code::kInternal,
+          fmt::format("column \"{}\" is of a nested type, which has no record", column.name));
     out.columns_.push_back(std::move(column));
   }
   return out;

@@ -274,15 +274,14 @@ Result<RowStream> Session::stream(const std::string& sql) {
   auto stream = std::make_unique<RowStream::State>();
   stream->session = this;
   duckdb_pending_result pending = nullptr;
-  const bool good =
-      duckdb_pending_prepared_streaming(prepared, &pending) == DuckDBSuccess &&
-      duckdb_execute_pending(pending, &stream->result) == DuckDBSuccess;
+  const bool good = duckdb_pending_prepared_streaming(prepared, &pending) == DuckDBSuccess &&
+                    duckdb_execute_pending(pending, &stream->result) == DuckDBSuccess;
   const char* text = good ? nullptr : duckdb_pending_error(pending);
   std::optional<Error> error;
   if (!good) {
-    error = state_->error ? std::exchange(state_->error, std::nullopt)
-                          : error_of(duckdb_result_error_type(&stream->result),
-                                     text != nullptr ? text : "");
+    error = state_->error
+                ? std::exchange(state_->error, std::nullopt)
+                : error_of(duckdb_result_error_type(&stream->result), text != nullptr ? text : "");
   }
   duckdb_destroy_pending(&pending);
   duckdb_destroy_prepare(&prepared);

@@ -175,8 +175,8 @@ Result<RunIndex> read_run_index(const std::string& path) {
   for (std::uint64_t i = 0; i < samples; ++i) {
     if (text.size() - at < 20) return file.lost();
     const auto length = get<std::uint32_t>(text.data() + at);
-    RunSample sample{{}, get<std::uint64_t>(text.data() + at + 4),
-                     get<std::uint64_t>(text.data() + at + 12)};
+    RunSample sample{
+        {}, get<std::uint64_t>(text.data() + at + 4), get<std::uint64_t>(text.data() + at + 12)};
     at += 20;
     if (text.size() - at < length) return file.lost();
     sample.key = text.substr(at, length);
@@ -187,7 +187,7 @@ Result<RunIndex> read_run_index(const std::string& path) {
 }
 
 struct RunReader::State {
-  std::string path;  // opened for each fill: thousands of runs may be read at once
+  std::string path;      // opened for each fill: thousands of runs may be read at once
   std::uint64_t offset;  // of what is to be read next
   std::uint64_t end;
   std::uint64_t ordinal;  // of the next record

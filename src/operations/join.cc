@@ -24,8 +24,7 @@ OperationDescription description() {
   OperationDescription d;
   d.name = "join";
   d.type = "table";
-  d.text =
-      "Rows of two tables that have equal values in columns, in the order of the first table.";
+  d.text = "Rows of two tables that have equal values in columns, in the order of the first table.";
   d.min_datasets = 2;
   d.max_datasets = 2;
   d.tables = {"result"};
@@ -42,8 +41,9 @@ OperationDescription description() {
   Parameter how;
   how.name = "how";
   how.type = ParamType::kChoice;
-  how.text = "rows of the first table without a match: left out, kept, kept with those of the "
-             "second; or only whether there is a match";
+  how.text =
+      "rows of the first table without a match: left out, kept, kept with those of the "
+      "second; or only whether there is a match";
   how.choices = {"inner", "left", "outer", "semi", "anti"};
   how.default_value = "inner";
   how.foreign = {{"type", "R's"}, {"join_type", "a common"}};
@@ -87,14 +87,15 @@ Result<std::string> common_type(const TableSource& a, const SourceColumn& left,
   if (is_number(x) && is_number(y)) return std::string("DOUBLE");
   const auto time = [](ValueKind k) { return k == ValueKind::kDate || k == ValueKind::kTimestamp; };
   if (time(x) && time(y)) return std::string("TIMESTAMP");
-  return fail(Error(Code::kUserData,
-                    fmt::format("column \"{}\" of dataset {} holds {} values and \"{}\" of {} holds {} "
-                                "values; they never match",
-                                left.name, a.id, left.type, right.name, b.id, right.type),
-                    fmt::format("declare one of them: \"layout\": {{\"types\": {{\"{}\": "
-                                "\"string\"}}}} with data/load",
-                                left.name))
-                  .at("/parameters/on"));
+  return fail(
+      Error(Code::kUserData,
+            fmt::format("column \"{}\" of dataset {} holds {} values and \"{}\" of {} holds {} "
+                        "values; they never match",
+                        left.name, a.id, left.type, right.name, b.id, right.type),
+            fmt::format("declare one of them: \"layout\": {{\"types\": {{\"{}\": "
+                        "\"string\"}}}} with data/load",
+                        left.name))
+          .at("/parameters/on"));
 }
 
 // A name that only the first table has is most often another one in the second.
@@ -102,9 +103,8 @@ Result<std::uint32_t> right_column(const TableSource& right, const std::string& 
   if (named) return find_column(right, name, "/parameters/right_on");
   auto found = find_column(right, name, "/parameters/on");
   if (!found)
-    found.error().hint +=
-        fmt::format("{}\"right_on\": \"NAME\" says how it is called there",
-                    found.error().hint.empty() ? "" : "; ");
+    found.error().hint += fmt::format("{}\"right_on\": \"NAME\" says how it is called there",
+                                      found.error().hint.empty() ? "" : "; ");
   return found;
 }
 
@@ -114,19 +114,19 @@ Result<std::vector<Key>> keys_of(const TableSource& left, const TableSource& rig
   const Json& right_on = parameters.contains("right_on") ? parameters["right_on"] : on;
   const bool named = parameters.contains("right_on");
   if (on.size() != right_on.size())
-    return fail(Error(Code::kUserData,
-                      fmt::format("on names {} columns and right_on {}", on.size(),
-                                  right_on.size()),
-                      "name as many in the second table as in the first")
-                    .at("/parameters/right_on"));
+    return fail(
+        Error(Code::kUserData,
+              fmt::format("on names {} columns and right_on {}", on.size(), right_on.size()),
+              "name as many in the second table as in the first")
+            .at("/parameters/right_on"));
   std::vector<Key> out;
   for (std::size_t i = 0; i < on.size(); ++i) {
     Key key;
     POLYSOME_ASSIGN(key.left, find_column(left, on[i].get<std::string>(), "/parameters/on"));
     POLYSOME_ASSIGN(key.right, right_column(right, right_on[i].get<std::string>(), named));
     if (std::ranges::any_of(out, [&](const Key& k) { return k.left == key.left; })) continue;
-    POLYSOME_ASSIGN(key.type, common_type(left, left.columns[key.left], right,
-                                          right.columns[key.right]));
+    POLYSOME_ASSIGN(key.type,
+                    common_type(left, left.columns[key.left], right, right.columns[key.right]));
     out.push_back(std::move(key));
   }
   return out;
@@ -194,8 +194,7 @@ Result<JoinDetails> details_of(const TableSource& left, const TableSource& right
   }
   if (!out.takes_right_columns()) return out;
   for (std::size_t i = 0; i < keys.size(); ++i)
-    out.right_columns +=
-        fmt::format("{}{} AS ps_key{}", i > 0 ? ", " : "", right_values[i], i);
+    out.right_columns += fmt::format("{}{} AS ps_key{}", i > 0 ? ", " : "", right_values[i], i);
   for (std::uint32_t i = 0; i < right.columns.size(); ++i)
     if (!right_keys.contains(i))
       POLYSOME_TRY(add(&out.right_columns, sql_identifier(right.columns[i].name),
@@ -226,19 +225,19 @@ Stage scan_stage(const std::string& name, const InputTable& input, const char* r
 
 Result<OperationPlan> plan(const PlanRequest& request) {
   const auto &left = request.inputs.at(0), &right = request.inputs.at(1);
-  POLYSOME_ASSIGN(const auto keys, keys_of(left.source, right.source,
-                                           request.job.spec.parameters));
-  POLYSOME_ASSIGN(const JoinDetails join, details_of(left.source, right.source, keys,
-                                                     request.job.spec.parameters));
+  POLYSOME_ASSIGN(const auto keys, keys_of(left.source, right.source, request.job.spec.parameters));
+  POLYSOME_ASSIGN(const JoinDetails join,
+                  details_of(left.source, right.source, keys, request.job.spec.parameters));
   POLYSOME_ASSIGN(const auto delivery, delivery_of(request.job, {}));
   const bool held = is_held(request, join.kind);
   OperationPlan out;
-  out.details = {{"join", join.to_json()},
-                 {"limit", Json()},
-                 {"delivery", delivery ? delivery->to_json() : Json()},
-                 {"summary",
-                  {{"plan", held ? fmt::format("{} is held in memory by every task", right.source.id)
-                                 : "both tables are sorted by key and cut alike"}}}};
+  out.details = {
+      {"join", join.to_json()},
+      {"limit", Json()},
+      {"delivery", delivery ? delivery->to_json() : Json()},
+      {"summary",
+       {{"plan", held ? fmt::format("{} is held in memory by every task", right.source.id)
+                      : "both tables are sorted by key and cut alike"}}}};
   const std::uint64_t bytes = left.source.total_bytes() + right.source.total_bytes();
   std::vector<StageTasks> scans;
   StageTasks matched{"match", 0};
@@ -259,8 +258,8 @@ Result<OperationPlan> plan(const PlanRequest& request) {
     match.bytes = bytes;
     match.after = {a.name, b.name};
     match.can_split = true;
-    match.body = {{"run", "join.match"}, {"left", a.tasks}, {"right", b.tasks},
-                  {"parts", match.tasks}};
+    match.body = {
+        {"run", "join.match"}, {"left", a.tasks}, {"right", b.tasks}, {"parts", match.tasks}};
     out.stages = {std::move(a), std::move(b), std::move(match)};
   }
   Stage place;
@@ -280,9 +279,9 @@ Result<OperationPlan> plan(const PlanRequest& request) {
 }  // namespace
 
 Json JoinDetails::to_json() const {
-  return {{"kind", static_cast<int>(kind)},   {"left_key", left_key},
-          {"right_key", right_key},           {"left_columns", left_columns},
-          {"right_columns", right_columns},   {"keys", keys},
+  return {{"kind", static_cast<int>(kind)}, {"left_key", left_key},
+          {"right_key", right_key},         {"left_columns", left_columns},
+          {"right_columns", right_columns}, {"keys", keys},
           {"right_name", right_name}};
 }
 

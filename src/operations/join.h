@@ -18,11 +18,11 @@ enum class JoinKind : std::uint8_t { kInner, kLeft, kOuter, kSemi, kAnti };
 
 struct JoinDetails {
   JoinKind kind = JoinKind::kInner;
-  std::string left_key, right_key;        // SQL: BLOB, missing where a part of the key is
-  std::string left_columns;               // SQL: those of the answer, in order
-  std::string right_columns;              // SQL: the keys, then those of the answer; may be empty
-  std::vector<std::uint32_t> keys;        // places of the keys among the left columns
-  std::string right_name;                 // of the dataset, for messages
+  std::string left_key, right_key;  // SQL: BLOB, missing where a part of the key is
+  std::string left_columns;         // SQL: those of the answer, in order
+  std::string right_columns;        // SQL: the keys, then those of the answer; may be empty
+  std::vector<std::uint32_t> keys;  // places of the keys among the left columns
+  std::string right_name;           // of the dataset, for messages
 
   bool takes_right_columns() const { return kind <= JoinKind::kOuter; }
   Json to_json() const;

@@ -205,7 +205,7 @@ class Matcher {
     const std::string_view record = record_in(body);
     const bool matched = rows_.size() > 0;
     if (!join_.takes_right_columns() || !matched) {
-      const bool kept = join_.kind == JoinKind::kSemi ? matched
+      const bool kept = join_.kind == JoinKind::kSemi    ? matched
                         : join_.kind == JoinKind::kInner ? false
                                                          : !matched;
       if (!kept) return {};

@@ -65,8 +65,8 @@ TEST_F(Ordering, SortIsStableWithMissingValuesLast) {
 
 TEST_F(Ordering, SortDescendingTurnsEveryColumn) {
   cut_into(7);
-  const Json down = driver.rows(
-      run("sort", {{"by", {"sample", "-reads"}}, {"descending", true}}, {source}));
+  const Json down =
+      driver.rows(run("sort", {{"by", {"sample", "-reads"}}, {"descending", true}}, {source}));
   const Json same = driver.rows(run("sort", {{"by", {"-sample", "reads"}}}, {source}));
   EXPECT_EQ(down, same);
   EXPECT_GT(down.front().at("sample"), down.back().at("sample"));
@@ -128,8 +128,9 @@ class Joining : public Ordering {
     for (int i = 0; i < 300; ++i) {
       SheetRow row;
       // Some samples twice or more, some that the study lacks, some missing.
-      row.sample = i % 11 == 0 ? "" : i % 7 == 0 ? fmt::format("x{}", i)
-                                                 : data.rows()[random() % 2000].sample;
+      row.sample = i % 11 == 0  ? ""
+                   : i % 7 == 0 ? fmt::format("x{}", i)
+                                : data.rows()[random() % 2000].sample;
       row.batch = fmt::format("b{}", i % 4);
       row.age = i;
       sheet.push_back(row);
@@ -201,8 +202,7 @@ TEST_F(Joining, EveryKindInEveryCutAndBothWays) {
       for (const std::uint64_t memory : {std::uint64_t{1'000'000'000}, std::uint64_t{16'000}}) {
         cut_into(parts);
         driver.description.memory = memory;
-        const Json result =
-            run("join", {{"on", "sample"}, {"how", how}}, {source, path});
+        const Json result = run("join", {{"on", "sample"}, {"how", how}}, {source, path});
         const bool held = result.at("summary").at("plan").get<std::string>().contains("held");
         EXPECT_EQ(held, memory > 1'000'000 && how != "outer");
         const Json rows = driver.rows(result);
@@ -215,7 +215,8 @@ TEST_F(Joining, EveryKindInEveryCutAndBothWays) {
 }
 
 TEST_F(Joining, ColumnsAreTheKeysOnceAndBothTablesOwn) {
-  const Json result = run("join", {{"on", "sample"}, {"suffixes", {"_study", "_sheet"}}}, {source, path});
+  const Json result =
+      run("join", {{"on", "sample"}, {"suffixes", {"_study", "_sheet"}}}, {source, path});
   std::vector<std::string> names;
   for (const auto& c : result["tables"][0]["columns"]) names.push_back(c["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"sample", "batch_study", "expression", "reads", "day",
@@ -223,9 +224,10 @@ TEST_F(Joining, ColumnsAreTheKeysOnceAndBothTablesOwn) {
 }
 
 TEST_F(Joining, KeysMayHaveOtherNamesInTheSecondTable) {
-  std::ofstream(folder / "other.csv") << "sample_id,sample,age\n" << data.rows()[0].sample << ",u,7\n";
-  const Json rows = driver.rows(run("join", {{"on", "sample"}, {"right_on", "sample_id"}},
-                                    {source, folder / "other.csv"}));
+  std::ofstream(folder / "other.csv") << "sample_id,sample,age\n"
+                                      << data.rows()[0].sample << ",u,7\n";
+  const Json rows = driver.rows(
+      run("join", {{"on", "sample"}, {"right_on", "sample_id"}}, {source, folder / "other.csv"}));
   ASSERT_GE(rows.size(), 1U);
   EXPECT_EQ(rows[0].at("sample"), data.rows()[0].sample);
   EXPECT_EQ(rows[0].at("age"), 7);

@@ -132,7 +132,8 @@ namespace {
 
 // Rows of a Parquet file that fit into the writer's share.
 std::uint32_t row_group_for(const TaskEnv& env, std::uint64_t bytes, std::uint64_t rows) {
-  const std::uint64_t fit = share_of(env, kRowGroupShare) / (bytes / std::max<std::uint64_t>(rows, 1) + 1);
+  const std::uint64_t fit =
+      share_of(env, kRowGroupShare) / (bytes / std::max<std::uint64_t>(rows, 1) + 1);
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, 2048, 122'880) / 2048 * 2048);
 }
 

@@ -24,8 +24,9 @@ Status each_record(TaskEnv& env, const std::string& select,
                    const std::function<Status(std::string_view key, std::string_view record)>& row);
 
 struct SortRules {
-  std::optional<std::uint64_t> limit = std::nullopt;  // only the first rows in the order of the key are kept
-  bool positions = false;              // each record begins with its row's position
+  std::optional<std::uint64_t> limit =
+      std::nullopt;        // only the first rows in the order of the key are kept
+  bool positions = false;  // each record begins with its row's position
 };
 // `select`: as above. Writes the run kRunRole of this attempt; returns its rows.
 Result<std::uint64_t> sort_rows(TaskEnv& env, const std::string& select, const SortRules& rules);

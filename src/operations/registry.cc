@@ -7,8 +7,9 @@ namespace polysome {
 
 const std::vector<Operation>& all_operations() {
   static const std::vector<Operation> operations = {
-      aggregate_operation(), describe_operation(), filter_operation(), sort_operation(),
-      join_operation(),      convert_operation(), sql_operation(),       partition_operation(), noop_operation(),
+      aggregate_operation(), describe_operation(),  filter_operation(),
+      sort_operation(),      join_operation(),      convert_operation(),
+      sql_operation(),       partition_operation(), noop_operation(),
   };
   return operations;
 }

@@ -30,7 +30,8 @@ OperationDescription description() {
   by.type = ParamType::kTexts;
   by.text = "columns to sort by, the first counts most; \"-\" before one turns its direction";
   by.required = true;
-  by.foreign = {{"columns", "a common"}, {"column", "a common"}, {"order_by", "an SQL"}, {"key", "a common"}};
+  by.foreign = {
+      {"columns", "a common"}, {"column", "a common"}, {"order_by", "an SQL"}, {"key", "a common"}};
   Parameter descending;
   descending.name = "descending";
   descending.type = ParamType::kBoolean;

@@ -45,7 +45,8 @@ Status cut_at(TaskEnv& env, std::uint64_t limit, std::vector<StageFile>* files) 
       continue;
     }
     POLYSOME_TRY(env.write_parquet(
-        fmt::format("SELECT * FROM {} LIMIT {}", read_parquet_sql(std::vector{f}), left), kTablePart));
+        fmt::format("SELECT * FROM {} LIMIT {}", read_parquet_sql(std::vector{f}), left),
+        kTablePart));
     kept.push_back({env.path_of(kTablePart), 0, env.output.files.back().bytes, left});
     left = 0;
   }
@@ -69,8 +70,9 @@ Status result_body(TaskEnv& env) {
       result.text_parts.push_back(f.path);
   ScanTotals totals;
   for (const auto& scan : env.body.at("scans")) {
-    POLYSOME_ASSIGN(const auto read, stage_manifests(env.spec.job_folder, scan.at(0).get<std::string>(),
-                                                     0, scan.at(1).get<std::uint32_t>()));
+    POLYSOME_ASSIGN(const auto read,
+                    stage_manifests(env.spec.job_folder, scan.at(0).get<std::string>(), 0,
+                                    scan.at(1).get<std::uint32_t>()));
     totals.bad_values += scan_totals(read).bad_values;
   }
   POLYSOME_TRY(check_bad_values(env, totals, &result.warnings));

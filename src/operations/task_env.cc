@@ -296,8 +296,8 @@ Result<std::string> TaskEnv::scratch_rows(std::shared_ptr<RowSource> rows,
                                           const std::string& select) {
   POLYSOME_TRY(register_row_source(session()));
   const std::uint64_t handle = session().hold(std::move(rows));
-  auto path = scratch_parquet(
-      fmt::format("SELECT {} FROM ps_rows({}::UBIGINT) AS rows", select, handle));
+  auto path =
+      scratch_parquet(fmt::format("SELECT {} FROM ps_rows({}::UBIGINT) AS rows", select, handle));
   session().release(handle);
   return path;
 }

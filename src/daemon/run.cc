@@ -69,7 +69,8 @@ Json name_files(const RunRequest& request, Engine& engine) {
 // The one folder that the job may write its answer to.
 std::string output_dir_of(const RunRequest& request, const std::string& otherwise) {
   std::string file = request.out;
-  if (const auto output = request.submit_body.find("output"); output != request.submit_body.end())
+  if (const auto output = request.submit_body.find("output");
+      output != request.submit_body.end() && output->is_object())
     if (const auto url = parse_database_url(output->value("database", "")))
       file = url->path;  // empty: a server
   return file.empty() ? otherwise : std::filesystem::path(file).parent_path().string();

@@ -20,6 +20,8 @@ LEFT_OUT = {
     "polysome serve --data-dir /srv/study --autostart &": "the service of this test stands for it",
     "polysome serve --host 0.0.0.0 &": "other machines could call; test_access.py does it",
     "POLYSOME_TOKEN=ps_... polysome list --url http://server:8001": "a name of somebody's machine; test_access.py does it",
+    "polysome run aggregate 'sqlite:///lab.db?table=expression' column=value operation=mean group_by=gene "
+    "--out 'postgresql://lab?table=means' --connections ~/.polysome-databases": "a server; test_databases.py does it",
     "source <(polysome completion bash)": "test_cli_tables.py completes with it",
 }
 
@@ -44,9 +46,11 @@ def commands():
     for block in blocks():
         if any(line.startswith("$ ") for line in block):
             continue
+        begun = ""
         for line in block:
-            line = re.sub(r"\s{2,}#.*", "", line).strip()
-            if line:
+            line = begun + re.sub(r"\s{2,}#.*", "", line).strip()
+            begun = line[:-1] if line.endswith("\\") else ""
+            if line and not begun:
                 lines.append(line)
     return lines
 

@@ -83,10 +83,10 @@ unit_layer() {
   unit release && (cd python && ../.venv/bin/python -m pytest -p no:cacheprovider -ra)
 }
 check_layer() { if [ "$long" = 1 ]; then scripts/check.sh --long; else scripts/check.sh; fi; }
-# Fifteen seconds of any bytes (--long: five minutes); what once failed stays in the corpus folder.
+# Fifteen seconds of any bytes each (--long: ten minutes); what once failed stays in the corpus folder.
 fuzz_layer() {
   local folder=build/fuzz seconds=15
-  [ "$long" = 1 ] && seconds=300
+  [ "$long" = 1 ] && seconds=600
   tests/fuzz/run.sh "$seconds" || return 1
   mkdir -p "$folder/text" "$folder/found"
   clang++-19 -std=c++23 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
@@ -118,7 +118,7 @@ layer setup 7 setup_layer || summary
 layer release 10 release_layer || summary
 layer unit $((3 + 5 * long)) unit_layer
 layer check 5 check_layer
-layer fuzz 6 fuzz_layer
+layer fuzz $((6 + 55 * long)) fuzz_layer
 layer service 10 service_layer
 layer asan 14 asan_layer
 layer tsan 8 tsan_layer

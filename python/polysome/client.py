@@ -222,12 +222,16 @@ class Client:
 
     def datasets(self) -> List[Dict[str, Any]]:
         """The datasets the service knows."""
-        found: List[Dict[str, Any]] = self._http.get("data/datasets")["datasets"]
-        return found
+        return list(self._pages("data/datasets", "datasets", {}))
 
     def dataset(self, dataset_id: str) -> Dict[str, Any]:
-        """One dataset: columns, layout, size, files."""
-        answer: Dict[str, Any] = self._http.get(f"data/datasets/{segment(dataset_id)}")
+        """One dataset: all its columns, layout, size, files."""
+        path = f"data/datasets/{segment(dataset_id)}"
+        answer: Dict[str, Any] = self._http.get(path)
+        while token := answer.pop("next_page_token", None):
+            page = self._http.get(path, {"page_token": token})
+            answer["columns"] += page["columns"]
+            answer["next_page_token"] = page["next_page_token"]
         return answer
 
     def forget(self, dataset_id: str) -> Dict[str, Any]:

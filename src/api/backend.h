@@ -125,7 +125,9 @@ class Backend : public SchedulingBackend {
                            std::shared_ptr<BodySink> content, const std::string& caller,
                            Reply<Json> reply) = 0;
   virtual Json datasets() = 0;
-  virtual void dataset(const std::string& id, Reply<Json> reply) = 0;
+  // Of its columns a page.
+  virtual void dataset(const std::string& id, std::uint64_t column_offset, std::size_t columns,
+                       Reply<Json> reply) = 0;
   virtual void forget_dataset(const std::string& id, Reply<Json> reply) = 0;
 
   // push: events after `after` from the journal, then live. The listener is called for each event

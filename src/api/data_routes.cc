@@ -7,6 +7,8 @@
 namespace polysome::api {
 namespace {
 
+constexpr std::size_t kMostColumns = 1000;  // of a page, when nothing is said
+
 using BodyCall = void (Backend::*)(const Json&, const std::string&, Reply<Json>);
 
 void add_post(Router& router, Backend& backend, const char* name, const char* text, BodyCall f) {
@@ -21,22 +23,47 @@ void add_post(Router& router, Backend& backend, const char* name, const char* te
               }});
 }
 
+// The part of a whole list that a page is.
+Json page_of(Json body, const char* list, std::uint64_t offset, std::size_t limit) {
+  Json page = Json::array();
+  const std::size_t end = body[list].size();
+  for (std::size_t i = offset; i < end && page.size() < limit; ++i)
+    page.push_back(std::move(body[list][i]));
+  const std::uint64_t next = offset + page.size();
+  body[list] = std::move(page);
+  body["next_page_token"] = next < end ? Json(std::to_string(next)) : Json();
+  return body;
+}
+
 }  // namespace
 
 void add_data_routes(Router& router, Backend& backend) {
   const std::string datasets = std::string(kBase) + "/data/datasets";
   add_post(router, backend, "load", "give a file, folder or glob a name", &Backend::data_load);
   add_post(router, backend, "partition", "how a dataset would be cut", &Backend::data_partition);
-  router.add(
-      {"GET", datasets, "the datasets there are", {}, [&backend](const Call&, const Responder& to) {
-         to->send(json_answer(backend.datasets()));
-       }});
+  router.add({"GET",
+              datasets,
+              "the datasets there are",
+              {"limit", "page_token"},
+              [&backend](const Call& call, const Responder& to) {
+                QueryReader query(call.request);
+                const std::size_t limit = query.limit();
+                const std::uint64_t offset = query.page_offset();
+                if (const auto ok = query.status(); !ok)
+                  return to->send(problem_answer(ok.error()));
+                to->send(json_answer(page_of(backend.datasets(), "datasets", offset, limit)));
+              }});
   router.add({"GET",
               datasets + "/{id*}",
-              "one dataset: columns, layout, size",
-              {},
+              "one dataset: a page of its columns, layout, size",
+              {"limit", "page_token"},
               [&backend](const Call& call, const Responder& to) {
-                backend.dataset(call.ids[0], answer_with(to));
+                QueryReader query(call.request);
+                const std::size_t limit = query.limit(kMostColumns);
+                const std::uint64_t offset = query.page_offset();
+                if (const auto ok = query.status(); !ok)
+                  return to->send(problem_answer(ok.error()));
+                backend.dataset(call.ids[0], offset, limit, answer_with(to));
               }});
   Route upload = {"PUT",
                   datasets + "/{id}/content",

@@ -244,7 +244,9 @@ class FakeBackend : public Backend {
          reply);
   }
   Json datasets() override { return {{"datasets", Json::array()}}; }
-  void dataset(const std::string& id, Reply<Json> reply) override { note("dataset", id, reply); }
+  void dataset(const std::string& id, std::uint64_t, std::size_t, Reply<Json> reply) override {
+    note("dataset", id, reply);
+  }
   void forget_dataset(const std::string& id, Reply<Json> reply) override {
     note("forget", id, reply);
   }

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "api/answers.h"
 #include "api/request_reader.h"
@@ -130,13 +129,7 @@ void list(Backend& backend, const Call& call, const Responder& to) {
 void tasks(Backend& backend, const Call& call, const Responder& to) {
   QueryReader query(call.request);
   const std::size_t limit = query.limit();
-  std::uint32_t offset = 0;
-  if (const auto token = query.text("page_token")) {
-    const auto [end, ec] = std::from_chars(token->data(), token->data() + token->size(), offset);
-    if (ec != std::errc() || end != token->data() + token->size() || token->empty())
-      query.refuse(Error(Code::kMalformed, "page_token is not one of ours",
-                         "take next_page_token of the page before"));
-  }
+  const auto offset = static_cast<std::uint32_t>(query.page_offset());
   if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
   const auto id = job_of_path(call.ids[0], backend);
   if (!id) return to->send(problem_answer(id.error()));

@@ -2,7 +2,6 @@
 // goes on to the job's end.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <memory>
 
 #include "api/answers.h"
@@ -75,13 +74,7 @@ void logs(Backend& backend, const Call& call, const Responder& to) {
   const bool follow =
       query.choice("follow", {"true", "false", "1", "0"}).value_or("false").find_first_of("t1") ==
       0;
-  if (const auto token = query.text("page_token")) {
-    const auto [end, ec] =
-        std::from_chars(token->data(), token->data() + token->size(), asked.from);
-    if (ec != std::errc() || end != token->data() + token->size() || token->empty())
-      query.refuse(Error(Code::kMalformed, "page_token is not one of ours",
-                         "take next_page_token of the page before"));
-  }
+  asked.from = query.page_offset();
   if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
   const auto id = own_job_of_path(call, backend, "see its log");
   if (!id) return to->send(problem_answer(id.error()));

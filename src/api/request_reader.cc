@@ -101,8 +101,21 @@ std::vector<std::string> QueryReader::list(std::string_view name) {
   return out;
 }
 
-std::size_t QueryReader::limit() {
-  return static_cast<std::size_t>(integer("limit", 1, kMostListed).value_or(kDefaultListed));
+std::size_t QueryReader::limit(std::size_t usual) {
+  return static_cast<std::size_t>(
+      integer("limit", 1, kMostListed).value_or(static_cast<std::int64_t>(usual)));
+}
+
+std::uint64_t QueryReader::page_offset() {
+  std::uint64_t offset = 0;
+  const auto token = text("page_token");
+  if (!token) return offset;
+  const auto [end, ec] = std::from_chars(token->data(), token->data() + token->size(), offset);
+  if (ec != std::errc() || end != token->data() + token->size() || token->empty() ||
+      offset > UINT32_MAX)
+    refuse(Error(Code::kMalformed, "page_token is not one of ours",
+                 "take next_page_token of the page before"));
+  return offset;
 }
 
 double QueryReader::wait() { return number("wait", 0, kMostWaitSeconds).value_or(0); }

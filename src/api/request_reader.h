@@ -31,7 +31,9 @@ class QueryReader {
   // Comma-separated, without empty ones.
   std::vector<std::string> list(std::string_view name);
   // `limit` of a list.
-  std::size_t limit();
+  std::size_t limit(std::size_t usual = 100);
+  // `page_token` of a list whose pages are told apart by a number; 0 when absent.
+  std::uint64_t page_offset();
   // `wait` in seconds, 0 when absent.
   double wait();
 

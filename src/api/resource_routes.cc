@@ -20,8 +20,10 @@ void recommendations(Backend& backend, const Call& call, const Responder& to) {
   const std::string operation = query.text("operation").value_or("");
   if (!operation.empty() && backend.catalog().find(operation) == nullptr) {
     const auto names = backend.catalog().names();
-    query.refuse(Error(Code::kInvalid, "there is no operation \"" + operation + "\"" +
-                                           did_you_mean(operation, names)));
+    query.refuse(
+        Error(Code::kInvalid,
+              "there is no operation \"" + operation + "\"" + did_you_mean(operation, names),
+              "GET operations lists them"));
   }
   if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
   to->send(json_answer(backend.recommendations(operation)));

@@ -128,7 +128,8 @@ class Engine final : public api::Backend {
                    std::shared_ptr<api::BodySink> content, const std::string& caller,
                    api::Reply<Json> reply) override;
   Json datasets() override;
-  void dataset(const std::string& id, api::Reply<Json> reply) override;
+  void dataset(const std::string& id, std::uint64_t column_offset, std::size_t columns,
+               api::Reply<Json> reply) override;
   void forget_dataset(const std::string& id, api::Reply<Json> reply) override;
   std::uint64_t subscribe(std::optional<JobId> job, Listener listener) override {
     return journal_.subscribe(job, std::move(listener));

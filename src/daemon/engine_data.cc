@@ -182,7 +182,8 @@ Json Engine::datasets() {
   return {{"datasets", std::move(list)}, {"total", total}, {"data_dirs", datasets_.data_dirs()}};
 }
 
-void Engine::dataset(const std::string& id, api::Reply<Json> reply) {
+void Engine::dataset(const std::string& id, std::uint64_t column_offset, std::size_t columns,
+                     api::Reply<Json> reply) {
   auto ref = datasets_.resolve(id, "");
   if (!ref) {
     Error e = ref.error();
@@ -196,12 +197,18 @@ void Engine::dataset(const std::string& id, api::Reply<Json> reply) {
     for (const char* key : {"source", "created_at", "job_id"})
       if (loaded->record.contains(key)) head[key] = loaded->record[key];
   if (loaded != nullptr) head["was"] = loaded->record.value("fingerprint", "");
-  Json request = {{"dataset", ref->to_json()}, {"read_roots", readable_roots()}};
+  Json request = {{"dataset", ref->to_json()},
+                  {"read_roots", readable_roots()},
+                  {"column_offset", column_offset},
+                  {"columns", columns}};
   data_.request("inspect", std::move(request), [head, reply = std::move(reply)](Result<Json> seen) {
     if (!seen) return reply(fail(seen.error()));
     Json out = head;
     out.erase("was");
     out.update(*seen);
+    const Json next = out["next_column"];
+    out.erase("next_column");
+    out["next_page_token"] = next.is_null() ? Json() : Json(dump(next));
     const std::string was = head.value("was", "");
     if (!was.empty()) out["changed_since_load"] = was != seen->value("fingerprint", "");
     reply(std::move(out));

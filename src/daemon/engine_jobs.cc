@@ -149,8 +149,9 @@ Result<JobSpec> Engine::prepare(SubmitRequest request, const std::string& caller
     if (ref.source.starts_with("job:")) {
       const auto id = JobId::parse(std::string_view(ref.source).substr(4, 36));
       if (!id || (!active_.contains(*id) && !store_.job(*id)))
-        return fail(
-            Error(Code::kInvalid, fmt::format("\"{}\": there is no such job", ref.id)).at(pointer));
+        return fail(Error(Code::kInvalid, fmt::format("\"{}\": there is no such job", ref.id),
+                          "GET jobs/list shows the jobs there are")
+                        .at(pointer));
       if (std::ranges::find(spec.depends_on, *id) == spec.depends_on.end())
         spec.depends_on.push_back(*id);
     }
@@ -315,7 +316,8 @@ void Engine::cancel(const JobId& id, const std::string& reason, bool force,
   if (is_final(job->state.status) || (active_.contains(id) && active_.at(id).ending)) {
     const auto status =
         is_final(job->state.status) ? name(job->state.status) : std::string_view("ending");
-    return reply(fail(Code::kConflict, fmt::format("job {} is {} already", id.text(), status)));
+    return reply(fail(Code::kConflict, fmt::format("job {} is {} already", id.text(), status),
+                      "there is nothing to cancel; GET jobs/{id}/status says how it ended"));
   }
   tell_core(id);
   handle(core::CancelRequested{id, reason});
@@ -423,7 +425,8 @@ void Engine::job_result(const JobId& id, const api::ResultQuery& query,
         Code::kNotFound,
         names.empty() ? fmt::format("job {} gave no table; its result is in its status", id.text())
                       : fmt::format("job {} has no table \"{}\"{}", id.text(), query.table,
-                                    did_you_mean(query.table, names))));
+                                    did_you_mean(query.table, names)),
+        names.empty() ? "" : fmt::format("it has {}", fmt::join(names, ", "))));
   }
   Json files = Json::array();
   for (const auto& f : (*table)["files"]) {

@@ -29,7 +29,8 @@ constexpr std::uint64_t kPageRows = 100;
 constexpr std::size_t kPageBytes = 8'000'000;
 constexpr std::size_t kMostInFrame = 400'000;  // of cells; names and punctuation come on top
 constexpr std::uint64_t kListedPartitions = 100;
-constexpr std::size_t kListedColumns = 2000;
+constexpr std::size_t kListedColumns = 1000;
+constexpr std::size_t kListedColumnBytes = 500'000;  // an answer fits in one frame
 constexpr std::size_t kListedFiles = 100;
 constexpr std::size_t kListedSources = 5;
 constexpr std::size_t kMostHeaders = 500;  // of many files, so that the answer comes in a second
@@ -87,8 +88,10 @@ Result<std::vector<ResultColumn>> chosen_columns(const std::vector<ResultColumn>
     const auto name = item.get<std::string>();
     const auto at = std::ranges::find(names, name);
     if (at == names.end())
-      return fail(Code::kInvalid, fmt::format("column \"{}\" is not in the result{}", name,
-                                              did_you_mean(name, names)));
+      return fail(
+          Code::kInvalid,
+          fmt::format("column \"{}\" is not in the result{}", name, did_you_mean(name, names)),
+          columns_hint(names));
     out.push_back(all[static_cast<std::size_t>(at - names.begin())]);
   }
   return out;
@@ -205,10 +208,14 @@ Result<Inspected> inspect_request(const Json& request, const TaskContext& contex
   return out;
 }
 
-Json source_columns_json(const TableSource& source) {
+// At least one, however long its name is.
+Json source_columns_json(const TableSource& source, std::size_t offset, std::size_t most) {
   Json out = Json::array();
-  for (const auto& c : source.columns) {
-    if (out.size() == kListedColumns) break;
+  std::size_t bytes = 0;
+  for (std::size_t i = offset; i < source.columns.size() && out.size() < most; ++i) {
+    const auto& c = source.columns[i];
+    bytes += c.name.size() + c.type.size() + c.from.size() + 40;
+    if (bytes > kListedColumnBytes && !out.empty()) break;
     out.push_back({{"name", c.name}, {"type", c.type}, {"from", c.from}});
   }
   return out;
@@ -217,7 +224,7 @@ Json source_columns_json(const TableSource& source) {
 Json common_json(const TableSource& source, const RowCount& rows) {
   Json out = {{"dataset_id", source.id},
               {"format", source.format},
-              {"columns", source_columns_json(source)},
+              {"columns", source_columns_json(source, 0, kListedColumns)},
               {"n_columns", source.columns.size()},
               {"total_size_bytes", source.total_bytes()},
               {"total_size", format_bytes(source.total_bytes())},
@@ -237,6 +244,13 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
   POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
   POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
   Json out = common_json(in.source, rows);
+  if (request.contains("column_offset")) {
+    const auto offset = request["column_offset"].get<std::size_t>();
+    out["columns"] =
+        source_columns_json(in.source, offset, request.value("columns", kListedColumns));
+    const std::size_t next = offset + out["columns"].size();
+    out["next_column"] = next < in.source.columns.size() ? Json(next) : Json();
+  }
   Json files = Json::array();
   for (const auto& f : in.source.files) {
     if (files.size() == kListedFiles) break;

@@ -21,11 +21,23 @@ Result<std::string> known_column(const std::vector<ResultColumn>& columns, const
     if (c.name == name) return sql_identifier(name);
     names.push_back(c.name);
   }
-  return fail(Code::kInvalid, fmt::format("{} names \"{}\", which is not a column of the result{}",
-                                          parameter, name, did_you_mean(name, names)));
+  return fail(Code::kInvalid,
+              fmt::format("{} names \"{}\", which is not a column of the result{}", parameter, name,
+                          did_you_mean(name, names)),
+              columns_hint(names));
 }
 
 }  // namespace
+
+std::string columns_hint(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 20;
+  const std::size_t shown = std::min(names.size(), kMost);
+  std::string hint = fmt::format(
+      "it has {}",
+      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  if (names.size() > shown) hint += fmt::format(" and {} more", names.size() - shown);
+  return hint;
+}
 
 Result<ResultSelection> select_rows(Session& session, const std::vector<std::string>& paths,
                                     const std::vector<ResultColumn>& columns, const Json& request) {

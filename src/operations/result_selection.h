@@ -16,6 +16,9 @@ struct ResultSelection {
   std::string order;  // " ORDER BY …" to put behind it, or empty
 };
 
+// "it has a, b, c": what an unknown column is answered with.
+std::string columns_hint(const std::vector<std::string>& names);
+
 // `columns`: all of the result. Errors: kInvalid naming the nearest column, or what the cage
 // refuses.
 Result<ResultSelection> select_rows(Session& session, const std::vector<std::string>& paths,

@@ -180,7 +180,10 @@ QUERIES = {
         "POST cluster/start": {"wait": ["-1", "x"]},
         "POST cluster/stop": {"wait": ["61"]},
     },
-    "data": {"GET data/datasets": {"limit": ["x"], "q": ["1"]}},
+    "data": {
+        "GET data/datasets": {"limit": ["x", "0", "1001"], "q": ["1"], "page_token": ["x"]},
+        "GET data/datasets/my_dataset": {"limit": ["0"], "page_token": ["x", "-1"], "colums": ["1"]},
+    },
 }
 
 # Names in paths that are not there.
@@ -298,6 +301,7 @@ RIGHT = {
     "data": [
         ("GET", "data/datasets", None),
         ("GET", "data/datasets/my_dataset", None),
+        ("GET", "data/datasets/my_dataset?limit=2&page_token=3", None),
         ("POST", "data/partition", {"dataset_id": "my_dataset", "partition_size": "1kB", "limit": 2}),
         ("POST", "data/partition", {"path": "my_dataset.csv"}),
     ],

@@ -132,6 +132,18 @@ def test_sixty_thousand_columns(hostile):
     file = write(hostile, "wide.csv", f"{header}\n{rows}\n")
     ended = hostile.complete(hostile.submit("aggregate", str(file), {"columns": ["g0", "g59999"], "operation": "sum"}), 300)
     assert [r["sum"] for r in hostile.rows(ended["job_id"])] == [0 + 1 + 2 + 3, sum((59999 + r) % 10 for r in range(4))]
+    names, token = [], None
+    while True:
+        page = hostile.get("data/datasets/wide", params={"page_token": token})
+        assert page["n_columns"] == n and len(page["columns"]) <= 1000
+        names += [c["name"] for c in page["columns"]]
+        token = page["next_page_token"]
+        if not token or len(names) > 3000:
+            break
+    assert names[:4] == ["g0", "g1", "g2", "g3"] and names == [f"g{i}" for i in range(len(names))]
+    last = hostile.get("data/datasets/wide", params={"page_token": "59990", "limit": 1000})
+    assert [c["name"] for c in last["columns"]] == [f"g{i}" for i in range(59_990, n)] and not last["next_page_token"]
+    assert hostile.get("data/datasets/wide", params={"page_token": "70000"})["columns"] == []
 
 
 def test_a_json_array_is_looked_at_and_read_with_little_memory(hostile):

@@ -63,6 +63,10 @@ def cleaned(service, text):
     for name, job in service.jobs.items():
         text = text.replace(job, name)
     text = text.replace(f":{service.port}", ":PORT")
+    # Lists that grow with what the program learns.
+    text = re.sub(r"one of aggregate, [a-z_, ]+", "one of OPERATIONS", text)
+    text = re.sub(r"one of csv, [a-z, ]+", "one of FORMATS", text)
+    text = re.sub(r"it takes kind, [a-z_, ]+", "it takes LAYOUT KEYS", text)
     text = UUID.sub("ID", text)
     return TIME.sub("TIME", text)
 

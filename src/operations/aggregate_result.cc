@@ -104,6 +104,15 @@ Status make_value_table(TaskEnv& env, const AggregateDetails& details, ValueKind
         "SELECT * FROM " + slice_of(env, details, read_parquet_sql(reduced("stats")), slice));
   const auto values = files_of(folder, kAggregateScan, in.scans, 0, values_role(kind));
   if (values.empty()) return fail(Code::kIo, "output lost: value counts are missing");
+  if (env.spec.split > 1 && details.keys.empty()) {
+    // Some columns after others; what is left of each is a row.
+    std::vector<std::string> files;
+    for (const auto& some : slices_of(env, details, read_parquet_sql(values))) {
+      POLYSOME_ASSIGN(files.emplace_back(),
+                      env.scratch_parquet(finish_values_sql(details, kind, some)));
+    }
+    return env.temp_table(value_table(kind), "SELECT * FROM " + read_parquet_sql(files));
+  }
   return env.temp_table(
       value_table(kind),
       finish_values_sql(details, kind, slice_of(env, details, read_parquet_sql(values), slice)));

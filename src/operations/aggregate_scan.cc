@@ -17,8 +17,10 @@ namespace {
 // Up to so many columns each get aggregates of their own; more are turned into rows first, because
 // thousands of aggregates in one query take longer to plan than to run.
 constexpr std::size_t kNarrow = 64;
-// More columns than this are not copied into a temporary table (its overhead is per column).
-constexpr std::size_t kMostCopied = 4096;
+// What a column costs while a query works on it, however few rows there are: a segment of a
+// temporary table, or a chunk's values some times over.
+constexpr std::uint64_t kColumnMemory = 262'144;
+constexpr std::uint64_t kFewestColumns = 16;
 // Value counts between two samples of a partition's sorted values.
 constexpr std::uint64_t kCutsPerTask = 64;
 constexpr const char* kRows = "ps_rows";
@@ -62,9 +64,10 @@ Accumulators accumulators(const AggregateDetails& details, ValueKind kind) {
   return a;
 }
 
+using Columns = std::vector<std::uint32_t>;
+
 std::string narrow_state_sql(const AggregateDetails& details, ValueKind kind,
-                             const std::string& from) {
-  const auto columns = details.of_kind(kind);
+                             const Columns& columns, const std::string& from) {
   const auto a = accumulators(details, kind);
   const std::string keys = key_list(details.keys.size());
   std::string inner = fmt::format("SELECT {}count(*) AS rows", keys);
@@ -84,8 +87,8 @@ std::string narrow_state_sql(const AggregateDetails& details, ValueKind kind,
 }
 
 // Columns as rows: k0…, col, v.
-std::string melted_sql(const AggregateDetails& details, ValueKind kind, const std::string& from) {
-  const auto columns = details.of_kind(kind);
+std::string melted_sql(const AggregateDetails& details, const Columns& columns,
+                       const std::string& from) {
   const std::string keys = key_list(details.keys.size());
   if (columns.size() == 1)
     return fmt::format("SELECT {}{} AS col, x{} AS v FROM {}", keys, columns[0], columns[0], from);
@@ -93,7 +96,7 @@ std::string melted_sql(const AggregateDetails& details, ValueKind kind, const st
                      list_of(columns, ""), list_of(columns, "x"), from);
 }
 
-std::string wide_state_sql(const AggregateDetails& details, ValueKind kind,
+std::string wide_state_sql(const AggregateDetails& details, ValueKind kind, const Columns& columns,
                            const std::string& from) {
   const auto a = accumulators(details, kind);
   const std::string keys = key_list(details.keys.size());
@@ -101,10 +104,11 @@ std::string wide_state_sql(const AggregateDetails& details, ValueKind kind,
   if (a.moments) out += fmt::format(", {}(v) AS m", a.moments_function);
   if (a.exact_sum) out += ", sum(v)::DECIMAL(38,0) AS s";
   return out + fmt::format(", min(v) AS lo, max(v) AS hi FROM ({}) GROUP BY {}col",
-                           melted_sql(details, kind, from), keys);
+                           melted_sql(details, columns, from), keys);
 }
 
-std::string values_sql(const AggregateDetails& details, ValueKind kind, const std::string& from) {
+std::string values_sql(const AggregateDetails& details, const Columns& columns,
+                       const std::string& from) {
   const std::string keys = key_list(details.keys.size());
   std::string bucket = "0";
   std::string order;
@@ -118,7 +122,7 @@ std::string values_sql(const AggregateDetails& details, ValueKind kind, const st
   return fmt::format(
       "SELECT {0}{1} AS bucket, col, v, count(*) AS n FROM ({2}) WHERE v IS NOT NULL "
       "GROUP BY {0}col, v{3}",
-      keys, bucket, melted_sql(details, kind, from), order);
+      keys, bucket, melted_sql(details, columns, from), order);
 }
 
 // Samples of the sorted value counts, from which every reduce task computes the same splitters.
@@ -135,45 +139,75 @@ Status write_cuts(TaskEnv& env, ValueKind kind, std::uint64_t rows) {
 // What becomes of a SELECT whose rows are to stand in the file of this role.
 using Leave = std::function<Status(const std::string& select, const std::string& role)>;
 
-Status scan_view(TaskEnv& env, const AggregateDetails& details, bool copied, const Leave& leave) {
+// Columns of one kind that are worked on together.
+struct ColumnBlock {
+  ValueKind kind = ValueKind::kDouble;
+  Columns columns;
+};
+
+// All columns of a kind, or as many at a time as the grant has room for.
+std::vector<ColumnBlock> column_blocks(const AggregateDetails& details, std::size_t at_once) {
+  std::vector<ColumnBlock> out;
+  for (const auto kind : details.kinds()) {
+    const auto columns = details.of_kind(kind);
+    for (std::size_t at = 0; at < columns.size(); at += at_once) {
+      const auto begin = columns.begin() + static_cast<std::ptrdiff_t>(at);
+      const auto n = static_cast<std::ptrdiff_t>(std::min(at_once, columns.size() - at));
+      out.push_back({kind, {begin, begin + n}});
+    }
+  }
+  return out;
+}
+
+std::size_t columns_at_once(const TaskEnv& env) {
+  return static_cast<std::size_t>(std::max(
+      kFewestColumns, env.context.memory / 4 / std::max(env.spec.split, 1U) / kColumnMemory));
+}
+
+Status scan_view(TaskEnv& env, const AggregateDetails& details,
+                 const std::vector<ColumnBlock>& blocks, bool copied, const Leave& leave) {
   if (copied) {
-    std::vector<std::uint32_t> all(details.columns.size());
+    Columns all(details.columns.size());
     std::iota(all.begin(), all.end(), 0U);
     POLYSOME_TRY(env.temp_table(kRows, rows_sql(details, all)));
   }
-  for (const auto kind : details.kinds()) {
-    const auto columns = details.of_kind(kind);
+  for (const auto& [kind, columns] : blocks) {
+    POLYSOME_TRY(env.check_cancelled());
     const std::string from = copied ? kRows : fmt::format("({})", rows_sql(details, columns));
-    POLYSOME_TRY(leave(columns.size() <= kNarrow ? narrow_state_sql(details, kind, from)
-                                                 : wide_state_sql(details, kind, from),
+    POLYSOME_TRY(leave(columns.size() <= kNarrow ? narrow_state_sql(details, kind, columns, from)
+                                                 : wide_state_sql(details, kind, columns, from),
                        state_role(kind)));
     if (details.counts_values())
-      POLYSOME_TRY(leave(values_sql(details, kind, from), values_role(kind)));
+      POLYSOME_TRY(leave(values_sql(details, columns, from), values_role(kind)));
   }
   return {};
 }
 
-Status scan(TaskEnv& env, const AggregateDetails& details, int passes) {
-  const bool copied = passes > 1 && details.columns.size() <= kMostCopied;
+Status scan(TaskEnv& env, const AggregateDetails& details) {
+  const std::size_t at_once = columns_at_once(env);
+  const auto blocks = column_blocks(details, at_once);
+  const int passes = static_cast<int>(blocks.size()) * (details.counts_values() ? 2 : 1);
+  const bool copied = passes > 1 && details.columns.size() <= at_once;
   const int reads = copied ? 1 : passes;
   std::map<std::string, std::uint64_t> rows;
   const Leave write = [&](const std::string& select, const std::string& role) -> Status {
     POLYSOME_ASSIGN(rows[role], env.write_parquet(select, role));
     return {};
   };
-  if (env.spec.split <= 1) {
+  if (env.spec.split <= 1 && blocks.size() == details.kinds().size()) {
     POLYSOME_TRY(env.open_partition(kAggregateView, reads));
-    POLYSOME_TRY(scan_view(env, details, copied, write));
+    POLYSOME_TRY(scan_view(env, details, blocks, copied, write));
   } else {
-    // States and counts of pieces stand side by side in one file: whoever reads it brings those of
-    // one group or value together, as it must for those of several tasks.
+    // States and counts of pieces and blocks stand side by side in one file: whoever reads it
+    // brings those of one group or value together, as it must for those of several tasks.
     std::map<std::string, std::vector<std::string>> files;
     const Leave keep = [&](const std::string& select, const std::string& role) -> Status {
       POLYSOME_ASSIGN(files[role].emplace_back(), env.scratch_parquet(select));
       return {};
     };
-    POLYSOME_TRY(env.each_piece(
-        kAggregateView, reads, [&](std::size_t) { return scan_view(env, details, copied, keep); }));
+    POLYSOME_TRY(env.each_piece(kAggregateView, reads, [&](std::size_t) {
+      return scan_view(env, details, blocks, copied, keep);
+    }));
     if (copied) POLYSOME_TRY(env.drop_table(kRows));
     for (const auto& [role, pieces] : files)
       POLYSOME_TRY(write("SELECT * FROM " + read_parquet_sql(pieces), role));
@@ -256,8 +290,7 @@ Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
 
 Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {
   const auto kinds = details.kinds();
-  const int passes = static_cast<int>(kinds.size()) * (details.counts_values() ? 2 : 1);
-  POLYSOME_TRY(scan(env, details, passes));
+  POLYSOME_TRY(scan(env, details));
   POLYSOME_ASSIGN(const std::int64_t rows,
                   env.session().integer(fmt::format(
                       "SELECT coalesce(sum(rows), 0)::BIGINT FROM {} WHERE col = {}",

@@ -1,8 +1,12 @@
 // convert: the same table in another format, as one file or as parts.
 #include <fmt/format.h>
 
+#include "data/dataset_layout.h"
+#include "data/text_pieces.h"
+#include "operations/dataset_facts.h"
 #include "operations/operation.h"
 #include "operations/table_stages.h"
+#include "operations/transpose.h"
 
 namespace polysome {
 namespace {
@@ -30,7 +34,17 @@ OperationDescription description() {
   compression.text = "of text formats: none, gzip or zstd; default by the ending of output.path";
   compression.choices = {"none", "gzip", "zstd"};
   compression.foreign_values = {{"gz", "gzip"}, {"zst", "zstd"}};
-  d.parameters = {format, compression};
+  Parameter orientation;
+  orientation.name = "orientation";
+  orientation.type = ParamType::kChoice;
+  orientation.text =
+      "how a matrix is to lie: features_as_rows or samples_as_rows; one that lies the other way is "
+      "turned round (layout.orientation says how it lies, layout.label_columns what names the "
+      "columns)";
+  orientation.choices = {"features_as_rows", "samples_as_rows"};
+  orientation.foreign_values = {{"genes_as_rows", "features_as_rows"},
+                                {"obs_as_rows", "samples_as_rows"}};
+  d.parameters = {format, compression, orientation};
   d.example = {{"operation", "convert"},
                {"dataset_id", "my_dataset"},
                {"parameters", {{"format", "parquet"}}},
@@ -59,7 +73,29 @@ Result<Delivery> delivery(const JobDescription& job) {
   return out;
 }
 
+// Whether the dataset is to be turned round. Errors: it is no matrix, or may lie either way.
+Result<bool> is_turned(const PlanRequest& request) {
+  const auto wanted = request.job.spec.parameters.value("orientation", std::string());
+  if (wanted.empty()) return false;
+  const TableSource& source = request.inputs.at(0).source;
+  POLYSOME_ASSIGN(const MatrixShape shape, matrix_shape(source));
+  std::string rows = "its";
+  if (shape.orientation.empty()) {
+    TaskContext context;
+    context.scratch = request.job_folder;
+    POLYSOME_ASSIGN(const RowCount counted, count_rows(*request.session, source, context));
+    rows = counted.rows ? (counted.exact ? "" : "about ") + with_thousands(*counted.rows) : "its";
+  }
+  POLYSOME_ASSIGN(const std::string lies, known_orientation(source, shape, rows));
+  return lies != wanted;
+}
+
 Result<OperationPlan> plan(const PlanRequest& request) {
+  POLYSOME_ASSIGN(const bool turned, is_turned(request));
+  if (turned) {
+    POLYSOME_ASSIGN(const Delivery to, delivery(request.job));
+    return plan_transpose(request, to);
+  }
   TableScan scan;
   scan.view = kView;
   scan.select = fmt::format("SELECT * FROM {}", sql_identifier(kView));
@@ -72,6 +108,6 @@ Result<OperationPlan> plan(const PlanRequest& request) {
 
 }  // namespace
 
-Operation convert_operation() { return {description(), plan, {}}; }
+Operation convert_operation() { return {description(), plan, transpose_bodies()}; }
 
 }  // namespace polysome

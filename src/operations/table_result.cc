@@ -61,7 +61,8 @@ Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultCol
 Status write_parts(TaskEnv& env, const TableResult& r, const std::vector<ResultColumn>& columns,
                    const std::string& folder, Json* listed) {
   const auto& format = r.delivery->format;
-  for (std::size_t i = 0; i < r.files.size(); ++i) {
+  const std::size_t n = r.text_rows.empty() ? r.files.size() : r.text_parts.size();
+  for (std::size_t i = 0; i < n; ++i) {
     POLYSOME_TRY(env.check_cancelled());
     const std::string name = fmt::format("part-{:05}{}", i, format.extension());
     const std::string path = folder + "/" + name;
@@ -76,7 +77,7 @@ Status write_parts(TaskEnv& env, const TableResult& r, const std::vector<ResultC
     listed->push_back({{"path", r.delivery->path + "/" + name},
                        {"format", format.format},
                        {"bytes", size_of(path)},
-                       {"rows", r.files[i].rows}});
+                       {"rows", r.text_rows.empty() ? r.files[i].rows : r.text_rows[i]}});
   }
   return {};
 }
@@ -123,8 +124,11 @@ Result<Json> table_json(TaskEnv& env, const TableResult& r,
       columns.begin(),
       columns.begin() + static_cast<std::ptrdiff_t>(std::min(columns.size(), kPreviewColumns)));
   bool stopped = false;
-  POLYSOME_TRY(append_rows(env.session(), shown, read_parquet_sql(r.files), kPreview, 0, &preview,
-                           &stopped));
+  if (r.known)
+    preview = r.known->preview;
+  else
+    POLYSOME_TRY(append_rows(env.session(), shown, read_parquet_sql(r.files), kPreview, 0, &preview,
+                             &stopped));
   return Json{{"name", r.table},
               {"n_rows", rows_of(r.files)},
               {"n_columns", columns.size()},
@@ -139,7 +143,12 @@ Status finish_table(TaskEnv& env, TableResult r) {
   if (r.files.size() > kMostFiles && !(r.delivery && r.delivery->parts))
     POLYSOME_TRY(compact(env, &r.files));
   const std::string all = read_parquet_sql({r.files.front()});
-  POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), "SELECT * FROM " + all));
+  std::vector<ResultColumn> columns;
+  if (r.known) {
+    columns = r.known->columns;
+  } else {
+    POLYSOME_ASSIGN(columns, columns_of(env.session(), "SELECT * FROM " + all));
+  }
   Json result = Json::object();
   if (r.value) {
     for (const auto& c : columns)

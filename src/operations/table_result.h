@@ -14,8 +14,16 @@ namespace polysome {
 
 struct TableResult {
   std::string table = "result";
-  std::vector<StageFile> files;         // Parquet, in order, at least one
-  std::vector<std::string> text_parts;  // the same rows as parts in the delivery's format, or none
+  std::vector<StageFile> files;          // Parquet, in order, at least one
+  std::vector<std::string> text_parts;   // the same rows as parts in the delivery's format, or none
+  std::vector<std::uint64_t> text_rows;  // of each text part, where they are not those of files
+  // The columns and the preview, where whoever made the files knows them: DuckDB takes long over
+  // tens of thousands of columns.
+  struct Known {
+    std::vector<ResultColumn> columns;
+    Json preview;
+  };
+  std::optional<Known> known;
   std::optional<Delivery> delivery;
   Json summary = Json::object();
   Json definitions = Json::object();  // "operation" is added

@@ -1,6 +1,9 @@
 """Matrices: labels, orientation, GCT, and where what is told of them comes from."""
 
+import json
+
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from polysome_service import Service
@@ -76,3 +79,86 @@ def test_each_key_of_a_layout_says_where_it_is_from(service):
     ):
         assert layout[key] == {"value": value, "from": "declared"}
     assert layout["header"] == {"value": True, "from": "guessed"}
+
+
+def turned(service, dataset, orientation, path, **more):
+    """convert's answer as it was delivered, with the job's result."""
+    job = service.run(
+        "convert", dataset, {"orientation": orientation}, output={"path": path, "if_exists": "replace"}, **more
+    )
+    return job["result"]["output"][0]["path"], job["result"]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "tsv.gz", "ndjson"])
+def test_a_turned_matrix_equals_that_of_pandas(real_service, real_data, ending):
+    path = real_data / "leukemia-gct" / "leukemia_hgu95av2.gct"
+    expected = pd.read_csv(path, sep="\t", skiprows=2).drop(columns="Description").set_index("NAME").T
+    for size in (100_000_000, 700_000):
+        out, result = turned(real_service, str(path), "samples_as_rows", f"turned.{ending}", partition_size=size)
+        if ending == "parquet":
+            # Another library reads it too.
+            found = pq.read_table(out).to_pandas()
+        elif ending == "ndjson":
+            with open(out, encoding="utf-8") as lines:
+                found = pd.DataFrame([json.loads(line) for line in lines])
+        else:
+            found = pd.read_csv(out, sep="\t" if "tsv" in ending else ",")
+        assert list(found.columns) == ["sample", *expected.columns]
+        assert list(found["sample"]) == list(expected.index)
+        assert (found.set_index("sample").to_numpy(float) == expected.to_numpy(float)).all()
+        assert (result["rows"], result["columns"]) == (48, 12_565)
+        assert [w["code"] for w in result["warnings"]] == ["label_left_out"]
+
+
+def test_samples_as_rows_become_features_as_rows_and_come_back(real_service, real_data):
+    path = real_data / "liver-toxicity" / "gene.tsv"
+    job = real_service.run(
+        "convert",
+        str(path),
+        {"orientation": "features_as_rows", "format": "parquet"},
+        layout={"orientation": "samples_as_rows"},
+    )
+    table = pd.read_csv(path, sep="\t", index_col=0)
+    found = pq.read_table(job["result"]["output"][0]["path"]).to_pandas().set_index("feature")
+    assert list(found.columns) == [str(name) for name in table.index]
+    assert (found.T.to_numpy() == table.to_numpy()).all()
+    back = real_service.run(
+        "convert",
+        f"job:{job['job_id']}",
+        {"orientation": "samples_as_rows", "format": "csv"},
+        layout={"orientation": "features_as_rows"},
+    )
+    again = pd.read_csv(back["result"]["output"][0]["path"], index_col=0)
+    assert (again.to_numpy() == table.to_numpy()).all() and list(again.columns) == list(table.columns)
+
+
+def test_which_way_a_text_lies_is_asked_never_guessed(real_service, real_data):
+    path = real_data / "breast-tcga" / "mrna.tsv"
+    job = real_service.submit("convert", str(path), {"orientation": "features_as_rows", "format": "csv"})
+    status = real_service.wait(job)
+    assert status["status"] == "failed" and status["error"]["class"] == "user"
+    assert "220 rows and 200 numeric columns. Say which way it lies" in status["error_message"]
+
+
+def test_thousands_of_columns_are_described_on_a_small_grant(tmp_path, real_data):
+    path = real_data / "liver-toxicity" / "gene.tsv"
+    service = Service(tmp_path, data_dirs=[real_data])
+    service.start()
+    try:
+        service.start_cluster(1, 1, memory="100MB")
+        job = service.run("describe", str(path))
+        rows = {row["column"]: row for row in service.rows(job["job_id"])}
+    finally:
+        service.stop()
+    table = pd.read_csv(path, sep="\t")
+    assert len(rows) == len(table.columns) == 3117
+    for name in list(table.columns[1::97]):
+        column = table[name]
+        for key, value in (
+            ("mean", column.mean()),
+            ("std", column.std()),
+            ("median", column.median()),
+            ("quantile_0.25", column.quantile(0.25)),
+            ("distinct", column.nunique()),
+        ):
+            same(rows[name][key], float(value), f"{name}.{key}")

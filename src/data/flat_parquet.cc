@@ -1,0 +1,282 @@
+#include "data/flat_parquet.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace polysome {
+namespace {
+
+constexpr int kLevel = 1;  // of zstd: numbers get hardly smaller with more
+// Numbers of the format.
+constexpr int kZstd = 6, kPlain = 0, kRle = 3, kDataPage = 0, kOptional = 1, kUtf8 = 0;
+constexpr int kInt64 = 2, kDouble = 5, kByteArray = 6;
+
+// Thrift's compact protocol, as far as Parquet's structures need it. Fields are written in order.
+class Thrift {
+ public:
+  explicit Thrift(std::string* out) : out_(out) {}
+
+  void number(int field, std::int64_t value, bool wide = false) {
+    head(field, wide ? 6 : 5);
+    signed_varint(value);
+  }
+  void text(int field, std::string_view value) {
+    head(field, 8);
+    element(value);
+  }
+  // Ends with close().
+  void open(int field) {
+    head(field, 12);
+    open_element();
+  }
+  void open_element() {
+    outer_.push_back(last_);
+    last_ = 0;
+  }
+  void close() {
+    out_->push_back('\0');
+    last_ = outer_.back();
+    outer_.pop_back();
+  }
+  // Its elements follow: element() or open_element() and close().
+  enum class Of : std::uint8_t { kNumber = 5, kText = 8, kStruct = 12 };
+  void list(int field, Of of, std::size_t size) {
+    head(field, 9);
+    const auto kind = static_cast<unsigned>(of);
+    if (size < 15) {
+      out_->push_back(static_cast<char>(size << 4 | kind));
+    } else {
+      out_->push_back(static_cast<char>(0xf0 | kind));
+      varint(size);
+    }
+  }
+  void element(std::string_view value) {
+    varint(value.size());
+    out_->append(value);
+  }
+  void element(std::int64_t value) { signed_varint(value); }
+  void end() { out_->push_back('\0'); }
+
+ private:
+  void head(int field, int type) {
+    out_->push_back(static_cast<char>((field - last_) << 4 | type));
+    last_ = field;
+  }
+  void varint(std::uint64_t v) {
+    for (; v >= 0x80; v >>= 7) out_->push_back(static_cast<char>(v | 0x80));
+    out_->push_back(static_cast<char>(v));
+  }
+  void signed_varint(std::int64_t v) {
+    varint((static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63));
+  }
+
+  std::string* out_;
+  int last_ = 0;  // field
+  std::vector<int> outer_;
+};
+
+template <typename T>
+void append_raw(std::string* out, T value) {
+  static_assert(std::endian::native == std::endian::little, "Parquet is little endian");
+  std::array<char, sizeof(T)> bytes;
+  std::memcpy(bytes.data(), &value, sizeof value);
+  out->append(bytes.data(), bytes.size());
+}
+
+// Which values are there: one bit each, or one run when all are.
+template <typename IsThere>
+void append_levels(std::size_t n, std::size_t missing, const IsThere& is_there, std::string* out) {
+  const std::size_t length_at = out->size();
+  append_raw(out, std::uint32_t{0});
+  const auto varint = [&](std::uint64_t v) {
+    for (; v >= 0x80; v >>= 7) out->push_back(static_cast<char>(v | 0x80));
+    out->push_back(static_cast<char>(v));
+  };
+  if (missing == 0 || missing == n) {
+    varint(n << 1);
+    out->push_back(missing == 0 ? '\1' : '\0');
+  } else {
+    const std::size_t groups = (n + 7) / 8;
+    varint(groups << 1 | 1);
+    for (std::size_t g = 0; g < groups; ++g) {
+      unsigned bits = 0;
+      for (std::size_t i = 8 * g; i < std::min(n, 8 * g + 8); ++i)
+        bits |= static_cast<unsigned>(is_there(i)) << (i % 8);
+      out->push_back(static_cast<char>(bits));
+    }
+  }
+  const auto length = static_cast<std::uint32_t>(out->size() - length_at - sizeof(std::uint32_t));
+  std::memcpy(out->data() + length_at, &length, sizeof length);
+}
+
+int type_number(ParquetFooter::Type type) {
+  switch (type) {
+    case ParquetFooter::Type::kDouble: return kDouble;
+    case ParquetFooter::Type::kInt64: return kInt64;
+    case ParquetFooter::Type::kText: return kByteArray;
+  }
+  return kByteArray;
+}
+
+std::string bound(double value, ParquetFooter::Type type, bool least) {
+  std::string out;
+  if (type == ParquetFooter::Type::kInt64) {
+    append_raw(&out, static_cast<std::int64_t>(value));
+  } else {
+    // Zeros of both signs lie within the bounds.
+    append_raw(&out, value == 0 ? (least ? -0.0 : 0.0) : value);
+  }
+  return out;
+}
+
+}  // namespace
+
+ChunkEncoder::ChunkEncoder() : context_(ZSTD_createCCtx()) {}
+ChunkEncoder::~ChunkEncoder() { ZSTD_freeCCtx(context_); }
+
+Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool whole,
+                                          std::string* out) {
+  ColumnChunk chunk;
+  chunk.values = values.size();
+  double least = HUGE_VAL, most = -HUGE_VAL;
+  for (const double v : values) {
+    chunk.missing += std::isnan(v) ? 1 : 0;
+    least = v < least ? v : least;
+    most = v > most ? v : most;
+  }
+  chunk.least = least;
+  chunk.most = most;
+  body_.clear();
+  append_levels(
+      values.size(), chunk.missing, [&](std::size_t i) { return !std::isnan(values[i]); }, &body_);
+  if (chunk.missing == 0 && !whole) {
+    body_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  } else {
+    for (const double v : values) {
+      if (std::isnan(v)) continue;
+      if (whole)
+        append_raw(&body_, static_cast<std::int64_t>(v));
+      else
+        append_raw(&body_, v);
+    }
+  }
+  return page(chunk, out);
+}
+
+Result<ColumnChunk> ChunkEncoder::texts(std::span<const std::string> values, std::string* out) {
+  ColumnChunk chunk;
+  chunk.values = values.size();
+  body_.clear();
+  append_levels(values.size(), 0, [](std::size_t) { return true; }, &body_);
+  for (const auto& v : values) {
+    append_raw(&body_, static_cast<std::uint32_t>(v.size()));
+    body_ += v;
+  }
+  return page(chunk, out);
+}
+
+Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::string* out) {
+  // Sizes of pages have 31 bits.
+  if (body_.size() > INT32_MAX)
+    return fail(Code::kInternal, "a page of a Parquet file is larger than 2 GB");
+  packed_.resize(ZSTD_compressBound(body_.size()));
+  const std::size_t packed = ZSTD_compressCCtx(context_, packed_.data(), packed_.size(),
+                                               body_.data(), body_.size(), kLevel);
+  if (ZSTD_isError(packed) != 0)
+    return fail(Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(packed));
+  const std::size_t begin = out->size();
+  Thrift t(out);
+  t.number(1, kDataPage);
+  t.number(2, static_cast<std::int64_t>(body_.size()));
+  t.number(3, static_cast<std::int64_t>(packed));
+  t.open(5);
+  t.number(1, static_cast<std::int64_t>(chunk.values));
+  t.number(2, kPlain);
+  t.number(3, kRle);
+  t.number(4, kRle);
+  t.close();
+  t.end();
+  chunk.raw_bytes = out->size() - begin + body_.size();
+  out->append(packed_.data(), packed);
+  chunk.bytes = out->size() - begin;
+  return chunk;
+}
+
+std::string ParquetFooter::bytes() const {
+  std::string out;
+  Thrift t(&out);
+  t.number(1, 1);
+  t.list(2, Thrift::Of::kStruct, columns_.size() + 1);
+  t.open_element();
+  t.text(4, "schema");
+  t.number(5, static_cast<std::int64_t>(columns_.size()));
+  t.close();
+  for (const auto& c : columns_) {
+    t.open_element();
+    t.number(1, type_number(c.type));
+    t.number(3, kOptional);
+    t.text(4, c.name);
+    if (c.type == Type::kText) t.number(6, kUtf8);
+    t.close();
+  }
+  std::uint64_t rows = 0;
+  for (const auto& g : groups_) rows += g.rows;
+  t.number(3, static_cast<std::int64_t>(rows), true);
+  t.list(4, Thrift::Of::kStruct, groups_.size());
+  for (const auto& g : groups_) {
+    std::uint64_t raw = 0;
+    t.open_element();
+    t.list(1, Thrift::Of::kStruct, g.chunks.size());
+    for (std::size_t i = 0; i < g.chunks.size(); ++i) {
+      const auto& [chunk, offset] = g.chunks[i];
+      const Column& column = columns_[i];
+      raw += chunk.raw_bytes;
+      t.open_element();
+      t.number(2, static_cast<std::int64_t>(offset), true);
+      t.open(3);
+      t.number(1, type_number(column.type));
+      t.list(2, Thrift::Of::kNumber, 2);
+      t.element(kPlain);
+      t.element(kRle);
+      t.list(3, Thrift::Of::kText, 1);
+      t.element(column.name);
+      t.number(4, kZstd);
+      t.number(5, static_cast<std::int64_t>(chunk.values), true);
+      t.number(6, static_cast<std::int64_t>(chunk.raw_bytes), true);
+      t.number(7, static_cast<std::int64_t>(chunk.bytes), true);
+      t.number(9, static_cast<std::int64_t>(offset), true);
+      t.open(12);
+      t.number(3, static_cast<std::int64_t>(chunk.missing), true);
+      if (column.type != Type::kText && chunk.missing < chunk.values) {
+        t.text(5, bound(chunk.most, column.type, false));
+        t.text(6, bound(chunk.least, column.type, true));
+      }
+      t.close();
+      t.close();
+      t.close();
+    }
+    t.number(2, static_cast<std::int64_t>(raw), true);
+    t.number(3, static_cast<std::int64_t>(g.rows), true);
+    t.close();
+  }
+  t.text(6, "polysome");
+  // Bounds are ordered as their types are: without this they would not be believed.
+  t.list(7, Thrift::Of::kStruct, columns_.size());
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    t.open_element();
+    t.open(1);
+    t.close();
+    t.close();
+  }
+  t.end();
+  append_raw(&out, static_cast<std::uint32_t>(out.size()));
+  out += kParquetMagic;
+  return out;
+}
+
+}  // namespace polysome

@@ -30,7 +30,7 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config python3 python3-venv
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev nlohmann-json3-dev libspdlog-dev
-  libfmt-dev libcli11-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libfmt-dev libcli11-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libxxhash-dev libzstd-dev zlib1g-dev libisal-dev
   libhwy-dev libgtest-dev libgmock-dev
 )
 if [ "$tests" = 1 ]; then

@@ -2,20 +2,25 @@
 """Polysome and its peers on the same files, in alternation, whole commands from start to printed answer.
 
     bench/compare/compare.py [--build build/release] [--folder DIR] [--rounds 5] [--small]
-                             [--only all,one,long,gzip,sizes] [--peers polars,duckdb,pandas,pyarrow,dask]
+                             [--only all,one,long,gzip,parquet,first,sizes]
+                             [--peers polars,duckdb,pandas,pyarrow,dask] [--largest 2000]
 
 Questions: all     means of all columns of a 2,000 x 20,000 CSV
            one     the mean of one of its columns
            long    mean, standard deviation and count by gene of a CSV of 25 million rows, 5 columns
            gzip    the same, gzipped
-           sizes   cost per byte of `long` from 10 MB to 2 GB, and the time to the first task
+           parquet the same of the table as Parquet, as Polars writes it
+           first   how long a file as large as the largest of `sizes` waits for its first task
+           sizes   cost per byte of `long` from 10 MB to --largest MB
 Two threads each; best of the rounds; a program that takes over a minute, or fails (inf), is run once. The peers live in
-an environment of their own in DIR, made when it is missing. The limit is a count of line feeds in
-the same file (`polysome` reads no faster than memory gives). Prints a table and, last, one line of JSON."""
+an environment of their own in DIR, made when it is missing. The limit is a search for line feeds by the C
+library (memchr) in the same file, in memory already; the share of it is how much of our time that would take with
+two threads. Prints a table and, last, one line of JSON."""
 
 import argparse
 import json
 import math
+import mmap
 import os
 import subprocess
 import sys
@@ -34,7 +39,8 @@ parser.add_argument("--build", default=str(ROOT / "build/release"))
 parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "polysome-compare"))
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--small", action="store_true", help="a tenth of the sizes, to try the script")
-parser.add_argument("--only", default="all,one,long,gzip,sizes")
+parser.add_argument("--only", default="all,one,long,gzip,parquet,first,sizes")
+parser.add_argument("--largest", type=int, default=2000, help="MB of the largest file of sizes and first")
 parser.add_argument("--peers", default=",".join(PEERS))
 
 
@@ -81,16 +87,29 @@ def close(a, b):
 
 
 def limit(file):
-    """Seconds to count the line feeds of a file that is in memory: the best of three."""
+    """Seconds of one thread to look at every byte of a file that is in memory: the best of three."""
     best = math.inf
-    for _ in range(3):
-        began = time.perf_counter()
-        count = 0
-        with open(file, "rb", buffering=0) as f:
-            while block := f.read(1 << 20):
-                count += block.count(b"\n")
-        best = min(best, time.perf_counter() - began)
+    with open(file, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        text.find(b"\0")
+        for _ in range(3):
+            began = time.perf_counter()
+            text.find(b"\0")  # nowhere: one call of memchr
+            best = min(best, time.perf_counter() - began)
     return best
+
+
+def first_task(command, folder):
+    """Seconds from the command's start to its plan, after which its tasks start at once."""
+    with tempfile.TemporaryDirectory(dir=folder) as here:
+        began = time.perf_counter()
+        with subprocess.Popen(command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not list(Path(here).glob(".polysome/*/work/*/plan/0.json")):
+                if process.poll() is not None:
+                    raise SystemExit(f"{command}: ended before its first task")
+                time.sleep(0.001)
+            seconds = time.perf_counter() - began
+            process.terminate()
+        return seconds
 
 
 def ask(question, file, options, python, folder):
@@ -117,14 +136,19 @@ def ask(question, file, options, python, folder):
     return best
 
 
+def cut_file(options, files, module, folder, size):
+    file = folder / f"long-{size}.csv"
+    if not file.exists():
+        module.cut_to(files["long"], file, size)
+    return file
+
+
 def sizes(options, files, module, folder):
     out = []
-    for size in (10_000_000, 100_000_000, 500_000_000, 2_000_000_000):
-        if options.small and size > 100_000_000:
+    for size in (10_000_000, 100_000_000, 500_000_000, 2_000_000_000, 10_000_000_000, 20_000_000_000):
+        if size > options.largest * 1_000_000:
             break
-        file = folder / f"long-{size}.csv"
-        if not file.exists():
-            module.cut_to(files["long"], file, size)
+        file = cut_file(options, files, module, folder, size)
         command = polysome_command(options.build, "long", file)
         seconds = min(timed(command, folder)[0] for _ in range(max(2, options.rounds // 2)))
         out.append({"bytes": file.stat().st_size, "seconds": seconds})
@@ -153,20 +177,25 @@ def main():
     questions = options.only.split(",")
     out = {"files": {k: v.stat().st_size for k, v in files.items()}, "seconds": {}, "limit": {}}
     names = ["polysome", *options.peers.split(",")]
-    rows = [("seconds", *names, "limit")]
-    ratios = [("times polysome's", *names, "")]
+    rows = [("seconds", *names, "limit", "share of it")]
+    ratios = [("times polysome's", *names, "", "")]
     for question in questions:
-        if question == "sizes":
+        if question in ("sizes", "first"):
             continue
         file = files.get({"all": "wide", "one": "wide"}.get(question, question))
         best = ask(question, file, options, python, folder)
         bound = limit(file)
         out["seconds"][question], out["limit"][question] = best, bound
-        rows.append((question, *(f"{best[n]:.2f}" for n in names), f"{bound:.2f}"))
-        ratios.append((question, *(f"{best[n] / best['polysome']:.1f}" for n in names), ""))
+        rows.append((question, *(f"{best[n]:.2f}" for n in names), f"{bound:.3f}", f"{bound / 2 / best['polysome']:.0%}"))
+        ratios.append((question, *(f"{best[n] / best['polysome']:.2f}" for n in names), "", ""))
     if len(rows) > 1:
         table(rows)
         table(ratios)
+    if "first" in questions:
+        largest = cut_file(options, files, module, folder, options.largest * 1_000_000)
+        command = polysome_command(options.build, "long", largest)
+        out["first_task"] = min(first_task(command, folder) for _ in range(options.rounds))
+        print(f"first task on {largest.stat().st_size / 1e6:.0f} MB after {out['first_task'] * 1000:.0f} ms")
     if "sizes" in questions:
         out["sizes"] = sizes(options, files, module, folder)
         table([("MB", "seconds", "ns a byte")] + [

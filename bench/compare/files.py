@@ -55,6 +55,12 @@ def packed(source, target):
         shutil.copyfileobj(f, out, 16_000_000)
 
 
+def parquet(source, target):
+    import polars as pl
+
+    pl.scan_csv(source).sink_parquet(target)
+
+
 def make(folder, wide_shape, long_rows):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,7 @@ def make(folder, wide_shape, long_rows):
         "wide": folder / f"wide-{rows}x{columns}.csv",
         "long": folder / f"long-{long_rows}.csv",
         "gzip": folder / f"long-{long_rows}.csv.gz",
+        "parquet": folder / f"long-{long_rows}.parquet",
     }
     for name, path in files.items():
         if path.exists():
@@ -72,6 +79,8 @@ def make(folder, wide_shape, long_rows):
             wide(part, rows, columns)
         elif name == "long":
             long(part, long_rows)
+        elif name == "parquet":
+            parquet(files["long"], part)
         else:
             packed(files["long"], part)
         part.rename(path)

@@ -1,6 +1,7 @@
 // polysome run: one job with no service, its progress on stderr, its result on stdout or in a file.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -24,6 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr unsigned kMostSecondsToStop = 4;
 constexpr std::uint64_t kShownRows = 20;
+constexpr std::uint64_t kPageRows = 50'000;  // at once; a page's bytes have a limit of their own
 
 struct Options {
   std::string operation, params, out, memory, scratch, partition_size, on_bad_value, config,
@@ -106,22 +108,24 @@ Result<Prepared> prepare(const Context& context, const Options& o) {
   return out;
 }
 
-// The table as its preview has it, when that is all of it: then no process has to open the result.
-std::optional<Json> whole_preview(const Json& result) {
+// The table as its preview has it, when that is all of it, or `enough` rows of it: then no process
+// has to open the result.
+std::optional<Json> page_of_preview(const Json& result, std::uint64_t enough) {
   const Json& table = list_of(result, "tables").front();
   const Json& rows = list_of(table, "preview");
   const Json& columns = list_of(table, "columns");
-  if (rows.size() != whole_of(table, "n_rows") || columns.size() != whole_of(table, "n_columns"))
+  const std::uint64_t n_rows = whole_of(table, "n_rows");
+  if (rows.size() < std::min(n_rows, enough) || columns.size() != whole_of(table, "n_columns"))
     return std::nullopt;
   for (const auto& row : rows)
     if (row.size() != columns.size()) return std::nullopt;
-  return Json{{"columns", columns}, {"rows", rows}, {"n_rows", rows.size()}};
+  return Json{{"columns", columns}, {"rows", rows}, {"n_rows", n_rows}};
 }
 
 NextPage pages_of(const RunOutcome& outcome) {
   auto offset = std::make_shared<std::uint64_t>(0);
   return [&outcome, offset](std::uint64_t limit) -> Result<Json> {
-    auto page = outcome.page(*offset, limit);
+    auto page = outcome.page(*offset, std::max(limit, kPageRows));
     if (page) *offset += list_of(*page, "rows").size();
     return page;
   };
@@ -135,7 +139,8 @@ Status print_result(const Context& context, const Output& output, const RunOutco
     output.record(result, summary_fields(result), "value");
     return {};
   }
-  const auto whole = whole_preview(result);
+  const auto whole =
+      page_of_preview(result, output.for_people() ? kShownRows : std::uint64_t{UINT64_MAX});
   if (output.for_people()) {
     Json page;
     if (whole) {
@@ -191,6 +196,8 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
     if (!is_over(status)) view.update(status);
   };
   request.stop_requested = [] { return interrupted(); };
+  request.wants_pages =
+      o.out.empty() && output.format() != Format::kJson && output.format() != Format::kId;
   catch_interrupts_with_limit(kMostSecondsToStop, 3);
   const RunOutcome outcome = run_job(request, context.operations_json);
   view.finish(outcome.status);

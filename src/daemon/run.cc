@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <filesystem>
 #include <set>
@@ -76,6 +77,15 @@ std::string output_dir_of(const RunRequest& request, const std::string& otherwis
   return file.empty() ? otherwise : std::filesystem::path(file).parent_path().string();
 }
 
+// Only the last stage of the plan is left: one task, most often, with processors to spare.
+bool ends_soon(const Json& status) {
+  const Json stages = status.value("stages", Json::array());
+  if (stages.size() < 2) return false;
+  return std::all_of(stages.begin(), stages.end() - 1, [](const Json& s) {
+    return s.value("tasks_done", 0U) == s.value("tasks_total", 1U);
+  });
+}
+
 }  // namespace
 
 RunOutcome run_job(const RunRequest& request, std::string_view operations_json) {
@@ -124,6 +134,7 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   }
 
   boost::asio::steady_timer timer(owner->loop());
+  boost::asio::steady_timer ahead(owner->loop());
   std::optional<Json> end;
   // Interrupted: the workers end with this process, the job stays unfinished in its work folder,
   // and the same command goes on from the tasks that are done.
@@ -141,6 +152,17 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
       if (!ec && !end) look();
     });
   };
+  // Who will read the result is there when it is.
+  std::function<void()> prepare = [&] {
+    ahead.expires_after(Millis(20));
+    ahead.async_wait([&](const boost::system::error_code& ec) {
+      if (ec || end) return;
+      const auto status = engine.job_status(id);
+      if (status && ends_soon(*status)) return owner->data().warm_up();
+      prepare();
+    });
+  };
+  if (request.wants_pages) prepare();
   engine.wait_job(id, 1e9, std::nullopt, [&](Result<Json> r) {
     if (r) end = std::move(*r);
   });
@@ -148,6 +170,7 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   while (!end && !stopped && owner->loop().run_one() > 0) {
   }
   timer.cancel();
+  ahead.cancel();
   if (stopped) {
     if (auto status = engine.job_status(id)) out.status = std::move(*status);
     out.exit_code = 3;

@@ -61,6 +61,7 @@ struct RunRequest {
   ServeConfig base;
   std::function<void(const Json& status)> on_progress;  // status object; about 4 times a second
   std::function<bool()> stop_requested;                 // polled; true cancels the job
+  bool wants_pages = false;                             // of the result, when it is there
 };
 struct RunOutcome {
   int exit_code = 0;

@@ -1,7 +1,7 @@
 #include "data/decompress.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
+#include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -55,44 +55,52 @@ class Input {
   std::uint64_t at_, begin_, end_;
 };
 
+std::string_view why_not_inflated(int status) {
+  switch (status) {
+    case ISAL_INVALID_BLOCK:
+    case ISAL_INVALID_SYMBOL:
+    case ISAL_INVALID_LOOKBACK: return "its data is not what deflate writes";
+    case ISAL_INCORRECT_CHECKSUM: return "incorrect data check";
+    default: return "not gzip";
+  }
+}
+
 Status gunzip(const std::string& path, Input file, const Block& block, const Read& read) {
-  z_stream z{};
-  if (inflateInit2(&z, 15 + 32) != Z_OK) return fail(Code::kOutOfMemory, "no memory to unpack");
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&z, inflateEnd);
-  std::vector<unsigned char> in(kInput);
-  std::vector<char> out(kOutput);
+  const auto z = std::make_unique<inflate_state>();
+  isal_inflate_init(z.get());
+  std::vector<unsigned char> in(kInput), out(kOutput);
   bool member_open = false;
   for (;;) {
     const std::size_t n = file.next(in.data(), in.size());
     if (n == 0) break;
     if (read) read(file.taken());
-    z.next_in = in.data();
-    z.avail_in = static_cast<unsigned>(n);
-    while (z.avail_in > 0) {
+    z->next_in = in.data();
+    z->avail_in = static_cast<std::uint32_t>(n);
+    while (z->avail_in > 0) {
       // Zero padding behind the last member is allowed.
-      if (!member_open && *z.next_in == 0) {
-        ++z.next_in;
-        --z.avail_in;
+      if (!member_open && *z->next_in == 0) {
+        ++z->next_in;
+        --z->avail_in;
         continue;
       }
-      member_open = true;
-      int status = Z_OK;
+      if (!member_open) {
+        isal_inflate_reset(z.get());
+        z->crc_flag = ISAL_GZIP;  // with header and check
+        member_open = true;
+      }
       do {
-        z.next_out = reinterpret_cast<unsigned char*>(out.data());
-        z.avail_out = static_cast<unsigned>(out.size());
-        status = inflate(&z, Z_NO_FLUSH);
-        if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
-          return damaged(path, file.at() - z.avail_in, z.msg != nullptr ? z.msg : "not gzip");
-        const std::size_t got = out.size() - z.avail_out;
+        z->next_out = out.data();
+        z->avail_out = static_cast<std::uint32_t>(out.size());
+        const int status = isal_inflate(z.get());
+        if (status < 0)
+          return damaged(path, file.at() - z->avail_in, std::string(why_not_inflated(status)));
+        const std::size_t got = out.size() - z->avail_out;
         if (got > 0) {
-          POLYSOME_ASSIGN(const bool more, block({out.data(), got}));
+          POLYSOME_ASSIGN(const bool more, block({reinterpret_cast<const char*>(out.data()), got}));
           if (!more) return {};
         }
-      } while (status == Z_OK && (z.avail_out == 0 || z.avail_in > 0));
-      if (status == Z_STREAM_END) {
-        member_open = false;
-        inflateReset(&z);
-      }
+      } while (z->block_state != ISAL_BLOCK_FINISH && z->avail_out == 0);
+      if (z->block_state == ISAL_BLOCK_FINISH) member_open = false;
     }
   }
   if (file.failed()) return fail(errno_error("cannot read", path, errno));

@@ -21,15 +21,25 @@ constexpr std::size_t kMostKindsTogether = 64;
 // A file that is opened costs about as much as reading so many bytes.
 constexpr std::uint64_t kOpening = 16'384;
 
+// Of tables with more columns: the bytes of a partition for each, and the most that come of it.
+constexpr std::size_t kVeryWide = 4096;
+constexpr std::uint64_t kOfAColumn = 10'000;
+constexpr std::uint64_t kMostWide = 400'000'000;
+
 std::uint64_t divided_up(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
 
 std::uint64_t bytes_of(const SourceFile& file) {
   return file.bytes - std::min(file.data_offset, file.bytes);
 }
 
-// How large partitions should be, from how many there should be.
-std::uint64_t target_size(std::uint64_t total, const CutRules& rules) {
-  std::uint64_t parts = std::max<std::uint64_t>(1, divided_up(total, rules.partition_size));
+// How large partitions should be, from how many there should be. What a task does once for each of
+// its columns costs about as much as reading some of its bytes: very wide tables have larger ones.
+std::uint64_t target_size(std::uint64_t total, std::size_t columns, const CutRules& rules) {
+  const bool wide = columns >= kVeryWide && !rules.size_given;
+  const std::uint64_t most =
+      wide ? std::max(rules.partition_size, std::min(columns * kOfAColumn, kMostWide))
+           : rules.partition_size;
+  std::uint64_t parts = std::max<std::uint64_t>(1, divided_up(total, most));
   if (!rules.size_given && rules.slots > 1) {
     // The last round of tasks should find work for every slot.
     const std::uint64_t slots = rules.slots;
@@ -145,7 +155,7 @@ Result<PartitionTable> make_partitions(const TableSource& source, const CutRules
   std::uint64_t total = 0;
   const std::uint64_t opening = rules.size_given ? 0 : kOpening;
   for (const auto& f : source.files) total += bytes_of(f) + (source.files.size() > 1 ? opening : 0);
-  const std::uint64_t size = target_size(total, rules);
+  const std::uint64_t size = target_size(total, source.columns.size(), rules);
   // With a given size no partition of several files is larger than it.
   const std::uint64_t most =
       std::max(size, rules.size_given ? rules.partition_size : size + size / 4);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/nearest.h"
+#include "data/column_list.h"
 #include "data/database_source.h"
 #include "data/dataset_layout.h"
 #include "data/file_look.h"
@@ -271,12 +272,10 @@ Json TableSource::to_json() const {
     }
     file_list.push_back(std::move(j));
   }
-  Json column_list = Json::array();
-  for (const auto& c : columns) column_list.push_back({c.name, c.type, c.from});
   return {{"id", id},
           {"format", format},
           {"files", std::move(file_list)},
-          {"columns", std::move(column_list)},
+          {"columns", pack_columns(columns)},
           {"dialect", dialect},
           {"folder_keys", folder_keys},
           {"on_bad_value", on_bad_value}};
@@ -308,9 +307,7 @@ Result<TableSource> TableSource::from_json(const Json& j) {
                                                    : std::optional(v.get<std::string>()));
       s.files.push_back(std::move(file));
     }
-    for (const auto& c : j.at("columns"))
-      s.columns.push_back(
-          {c.at(0).get<std::string>(), c.at(1).get<std::string>(), c.at(2).get<std::string>()});
+    s.columns = unpack_columns(j.at("columns"));
     s.dialect = j.at("dialect");
     s.folder_keys = j.at("folder_keys").get<std::vector<std::string>>();
     s.on_bad_value = j.at("on_bad_value").get<std::string>();

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <set>
+#include <unordered_set>
 
 #include "data/text_sniff.h"
 #include "data/text_source.h"
@@ -25,7 +25,8 @@ std::string in_lower_case(std::string text) {
 }  // namespace
 
 void make_unique_names(std::vector<std::string>* names, Json* warnings) {
-  std::set<std::string> used;
+  std::unordered_set<std::string> used;
+  used.reserve(names->size());
   std::size_t repeated = 0, empty = 0;
   for (std::size_t i = 0; i < names->size(); ++i) {
     std::string& name = (*names)[i];
@@ -33,11 +34,12 @@ void make_unique_names(std::vector<std::string>* names, Json* warnings) {
       name = fmt::format("column_{}", i + 1);
       ++empty;
     }
-    const std::string base = name;
     // SQL does not tell names apart by case: Abc and ABC would be read as one.
-    for (int n = 1; used.contains(in_lower_case(name)); ++n) name = fmt::format("{}_{}", base, n);
-    if (name != base) ++repeated;
-    used.insert(in_lower_case(name));
+    if (used.insert(in_lower_case(name)).second) continue;
+    const std::string base = name;
+    for (int n = 1; !used.insert(in_lower_case(name)).second; ++n)
+      name = fmt::format("{}_{}", base, n);
+    ++repeated;
   }
   if (repeated > 0)
     warn(warnings, "repeated_column_names", repeated,

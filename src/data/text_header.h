@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "data/gct.h"
@@ -34,7 +34,7 @@ Result<Header> read_gct_header(std::string_view text, const GctHead& head, TextS
 // What the headers of all files come to: each column once, in the order it was first met.
 struct HeaderUnion {
   std::vector<std::string> names;
-  std::map<std::string, std::size_t> place;
+  std::unordered_map<std::string, std::size_t> place;
 
   void add(const std::vector<std::string>& more) {
     for (const auto& name : more)

@@ -103,18 +103,19 @@ Status guess_types(TableSource* source, const Looking& how, std::size_t row_fiel
       *all_seen = false;
       POLYSOME_ASSIGN(const auto mapped, FileMap::open(file.path));
       const auto text = mapped->text();
-      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 8)),
+      see_rows(text.substr(0, std::max<std::size_t>(kHeadBytes, file.data_offset * 4)),
                file.data_offset, Place::kHead, false, &look);
       for (std::size_t i = 1; i <= kSpots; ++i) {
         const std::size_t from = text.size() / (kSpots + 1) * i;
-        // A spot holds some rows, however long they are.
-        const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 3);
+        // A spot holds a row at least, however long they are.
+        const std::size_t spot = std::max<std::size_t>(kSpotBytes, file.data_offset * 2);
         const std::size_t begin = row_start_at_or_after(text, from, false, look.shape);
         if (begin >= text.size() || begin - from > kMostHeadBytes) continue;
         see_rows(text.substr(0, std::min(text.size(), begin + spot)), begin, Place::kSpot, false,
                  &look);
       }
     }
+    const std::string shown = shown_name(file);
     for (std::size_t c = 0; c < guesses->size(); ++c) {
       const std::size_t f = file.fields.empty() ? c : file.fields[c];
       if (f >= fields) continue;
@@ -124,10 +125,9 @@ Status guess_types(TableSource* source, const Looking& how, std::size_t row_fiel
         warn(warnings, "mixed_types", 1,
              fmt::format("column \"{}\" is {} in {}, but holds other text in {}: it is read as "
                          "string (layout.types decides otherwise)",
-                         source->columns[c].name, name(guess.type(false)), first_seen[c],
-                         shown_name(file)));
+                         source->columns[c].name, name(guess.type(false)), first_seen[c], shown));
       guess = in_order[f];
-      if (first_seen[c].empty() && !is_text(guess)) first_seen[c] = shown_name(file);
+      if (first_seen[c].empty() && !is_text(guess)) first_seen[c] = shown;
     }
   }
   return {};

@@ -23,33 +23,35 @@ class GroupIndex {
     std::size_t n = key.size();
     std::uint64_t seed = kA ^ n;
     for (; n > 16; n -= 16, p += 16) seed = mix(load(p, 8) ^ kB, load(p + 8, 8) ^ seed);
-    std::uint64_t a = 0, b = 0;  // all bytes that are left, some twice
-    if (n >= 8) {
-      a = load(p, 8);
-      b = load(p + n - 8, 8);
-    } else if (n >= 4) {
-      a = load(p, 4);
-      b = load(p + n - 4, 4);
-    } else if (n > 0) {
-      a = std::uint64_t{static_cast<unsigned char>(p[0])} << 16 |
-          std::uint64_t{static_cast<unsigned char>(p[n / 2])} << 8 |
-          static_cast<unsigned char>(p[n - 1]);
-    }
+    std::uint64_t a = 0, b = 0;
+    ends(p, n, &a, &b);
     return mix(a ^ kB, b ^ seed);
   }
 
   void prefetch(std::uint64_t hash) const {
     if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
   }
+  // The group that a key of this hash has, most likely, once its line is there; what finding it
+  // will look at is fetched. kNone: there is none at the first place.
+  std::uint32_t guess(std::uint64_t hash) const {
+    if (slots_.empty()) return kNone;
+    const Slot& slot = slots_[hash & (slots_.size() - 1)];
+    if (slot.group == kNone || slot.check != static_cast<std::uint32_t>(hash >> 32)) return kNone;
+    __builtin_prefetch(&shorts_[slot.group]);
+    return slot.group;
+  }
   // kNone when it is not there.
   std::uint32_t find(std::string_view key, std::uint64_t hash) const {
     if (slots_.empty()) return kNone;
     const std::size_t mask = slots_.size() - 1;
+    const Short wanted = short_of(key);
     for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
       const Slot& slot = slots_[i];
       if (slot.group == kNone) return kNone;
-      if (slot.check == static_cast<std::uint32_t>(hash >> 32) && same(this->key(slot.group), key))
-        return slot.group;
+      if (slot.check != static_cast<std::uint32_t>(hash >> 32)) continue;
+      const Short& here = shorts_[slot.group];
+      if (here.size != wanted.size || ((here.a ^ wanted.a) | (here.b ^ wanted.b)) != 0) continue;
+      if (key.size() <= kShort || this->key(slot.group) == key) return slot.group;
     }
   }
   // The number of a key that is not there.
@@ -57,6 +59,7 @@ class GroupIndex {
     const auto group = static_cast<std::uint32_t>(size());
     keys_.append(key);
     ends_.push_back(keys_.size());
+    shorts_.push_back(short_of(key));
     if (slots_.size() < 2 * (size() + 1)) {
       slots_.assign(slots_.empty() ? 64 : 2 * slots_.size(), Slot());
       for (std::uint32_t g = 0; g <= group; ++g)
@@ -72,7 +75,8 @@ class GroupIndex {
     return std::string_view(keys_).substr(ends_[group], ends_[group + 1] - ends_[group]);
   }
   std::size_t bytes() const {
-    return keys_.capacity() + ends_.capacity() * sizeof(std::size_t) + slots_.size() * sizeof(Slot);
+    return keys_.capacity() + ends_.capacity() * sizeof(std::size_t) +
+           shorts_.capacity() * sizeof(Short) + slots_.size() * sizeof(Slot);
   }
 
  private:
@@ -81,12 +85,32 @@ class GroupIndex {
     std::uint32_t check = 0;  // upper half of the hash
   };
 
-  static bool same(std::string_view a, std::string_view b) {
-    if (a.size() != b.size()) return false;
-    if (a.size() < 8 || a.size() > 16) return a == b;
-    const std::size_t last = a.size() - 8;
-    return ((load(a.data(), 8) ^ load(b.data(), 8)) |
-            (load(a.data() + last, 8) ^ load(b.data() + last, 8))) == 0;
+  static constexpr std::size_t kShort = 16;
+  // All of a key of up to kShort bytes, else its size and its last ones.
+  struct Short {
+    std::uint64_t a = 0, b = 0;
+    std::size_t size = 0;
+  };
+  static Short short_of(std::string_view key) {
+    const std::size_t n = key.size() < kShort ? key.size() : kShort;
+    Short out;
+    out.size = key.size();
+    ends(key.data() + (key.size() - n), n, &out.a, &out.b);
+    return out;
+  }
+  // All of n <= 16 bytes in two words, some twice.
+  static void ends(const char* p, std::size_t n, std::uint64_t* a, std::uint64_t* b) {
+    if (n >= 8) {
+      *a = load(p, 8);
+      *b = load(p + n - 8, 8);
+    } else if (n >= 4) {
+      *a = load(p, 4);
+      *b = load(p + n - 4, 4);
+    } else if (n > 0) {
+      *a = std::uint64_t{static_cast<unsigned char>(p[0])} << 16 |
+           std::uint64_t{static_cast<unsigned char>(p[n / 2])} << 8 |
+           static_cast<unsigned char>(p[n - 1]);
+    }
   }
   static std::uint64_t load(const char* p, std::size_t n) {
     std::uint64_t w = 0;
@@ -107,6 +131,7 @@ class GroupIndex {
 
   std::string keys_;
   std::vector<std::size_t> ends_{0};  // key g: [ends_[g], ends_[g + 1])
+  std::vector<Short> shorts_;
   std::vector<Slot> slots_;
 };
 

@@ -19,6 +19,9 @@ TEST(GroupIndex, NumbersKeysOfAnyBytesInTheOrderTheyCome) {
     index.prefetch(hash);
     const auto found = index.find(key, hash);
     const auto it = expected.find(key);
+    if (const auto guess = index.guess(hash); guess != GroupIndex::kNone) {
+      ASSERT_LT(guess, index.size());
+    }
     if (it == expected.end()) {
       ASSERT_EQ(found, GroupIndex::kNone);
       ASSERT_EQ(index.add(key, hash), expected.size());

@@ -4,29 +4,41 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
+
+#include "data/column_list.h"
 
 namespace polysome {
 namespace {
 
 constexpr std::uint32_t kMostBuckets = 64;
 
-// [name, type, kind, sql]; without the last two where they follow from the others: there may be
-// tens of thousands, and every task reads them.
-Json column_json(const AggregateColumn& c) {
-  Json out = Json::array({c.name, c.type});
-  const AggregateColumn plain = aggregate_column({c.name, c.type, {}});
-  if (plain.kind == c.kind && plain.sql == c.sql) return out;
-  out.push_back(static_cast<int>(c.kind));
-  out.push_back(c.sql);
+// As data/column_list packs them; kind and SQL where they do not follow from the type.
+Json columns_json(const std::vector<AggregateColumn>& columns) {
+  std::vector<SourceColumn> plain;
+  Json special = Json::array();
+  for (const auto& c : columns) {
+    if (!c.sql.empty()) special.push_back({plain.size(), static_cast<int>(c.kind), c.sql});
+    plain.push_back({c.name, c.type, {}});
+  }
+  Json out = pack_columns(plain);
+  if (!special.empty()) out["special"] = std::move(special);
   return out;
 }
 
-AggregateColumn column_from(const Json& j) {
-  AggregateColumn out =
-      aggregate_column({j.at(0).get<std::string>(), j.at(1).get<std::string>(), {}});
-  if (j.size() == 2) return out;
-  out.kind = static_cast<ValueKind>(j.at(2).get<int>());
-  out.sql = j.at(3).get<std::string>();
+std::vector<AggregateColumn> columns_from(const Json& j) {
+  std::vector<AggregateColumn> out;
+  for (auto& c : unpack_columns(j)) {
+    const bool as_before = !out.empty() && out.back().type == c.type;
+    const ValueKind kind = as_before ? out.back().kind : kind_of(c);
+    out.push_back({std::move(c.name), kind, std::move(c.type), {}});
+  }
+  if (const auto special = j.find("special"); special != j.end())
+    for (const auto& s : *special) {
+      AggregateColumn& c = out.at(s.at(0).get<std::size_t>());
+      c.kind = static_cast<ValueKind>(s.at(1).get<int>());
+      c.sql = s.at(2).get<std::string>();
+    }
   return out;
 }
 
@@ -74,12 +86,14 @@ std::vector<ValueKind> AggregateDetails::kinds() const {
 }
 
 Json AggregateDetails::to_json() const {
-  Json k = Json::array(), c = Json::array(), s = Json::array();
-  for (const auto& x : keys) k.push_back(column_json(x));
-  for (const auto& x : columns) c.push_back(column_json(x));
+  Json s = Json::array();
   for (const auto& x : statistics) s.push_back({{"operation", x.operation}, {"q", x.q}});
-  Json out = {{"shape", static_cast<int>(shape)}, {"keys", std::move(k)}, {"columns", std::move(c)},
-              {"statistics", std::move(s)},       {"where", where},       {"buckets", buckets}};
+  Json out = {{"shape", static_cast<int>(shape)},
+              {"keys", columns_json(keys)},
+              {"columns", columns_json(columns)},
+              {"statistics", std::move(s)},
+              {"where", where},
+              {"buckets", buckets}};
   if (!row_tests.is_null()) out["row_tests"] = row_tests;
   return out;
 }
@@ -88,8 +102,8 @@ Result<AggregateDetails> AggregateDetails::from_json(const Json& j) {
   try {
     AggregateDetails out;
     out.shape = static_cast<Shape>(j.at("shape").get<int>());
-    for (const auto& x : j.at("keys")) out.keys.push_back(column_from(x));
-    for (const auto& x : j.at("columns")) out.columns.push_back(column_from(x));
+    out.keys = columns_from(j.at("keys"));
+    out.columns = columns_from(j.at("columns"));
     for (const auto& x : j.at("statistics"))
       out.statistics.push_back({x.at("operation").get<std::string>(), x.at("q").get<double>()});
     out.where = j.at("where").get<std::string>();
@@ -163,7 +177,11 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
 }
 
 AggregateColumn aggregate_column(const SourceColumn& column) {
-  return {column.name, kind_of(column), column.type, value_sql(column)};
+  return {column.name, kind_of(column), column.type, {}};
+}
+
+std::string value_sql(const AggregateColumn& column) {
+  return column.sql.empty() ? value_sql(SourceColumn{column.name, column.type, {}}) : column.sql;
 }
 
 std::string key_list(std::size_t n, const std::string& prefix) {

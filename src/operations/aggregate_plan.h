@@ -25,7 +25,7 @@ struct AggregateColumn {
   std::string name;  // "" for the count of rows
   ValueKind kind = ValueKind::kDouble;
   std::string type;  // of the dataset's column
-  std::string sql;   // its value over the view
+  std::string sql;   // its value over the view; empty: what its type says (value_sql)
 };
 
 struct Statistic {
@@ -65,6 +65,8 @@ inline constexpr const char* kAggregateReduce = "reduce";
 // The stages for these details: scan, combine.1 …, reduce, result.
 OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails details);
 AggregateColumn aggregate_column(const SourceColumn& column);
+// Its value over the view.
+std::string value_sql(const AggregateColumn& column);
 
 // "k0, k1, " for `n` keys, or "" without.
 std::string key_list(std::size_t n, const std::string& prefix = {});

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "operations/aggregate_plan.h"
+#include "operations/query_states.h"
 #include "operations/text_states.h"
 
 namespace polysome {
@@ -38,8 +39,8 @@ std::string list_of(const std::vector<std::uint32_t>& columns, const char* prefi
 std::string rows_sql(const AggregateDetails& details, const std::vector<std::uint32_t>& columns) {
   std::string list;
   for (std::size_t i = 0; i < details.keys.size(); ++i)
-    list += fmt::format("{} AS k{}, ", details.keys[i].sql, i);
-  for (const auto c : columns) list += fmt::format("{} AS x{}, ", details.columns[c].sql, c);
+    list += fmt::format("{} AS k{}, ", value_sql(details.keys[i]), i);
+  for (const auto c : columns) list += fmt::format("{} AS x{}, ", value_sql(details.columns[c]), c);
   list.resize(list.size() - 2);
   std::string out = fmt::format("SELECT {} FROM {}", list, sql_identifier(kAggregateView));
   if (!details.where.empty()) out += " WHERE " + details.where;
@@ -54,6 +55,7 @@ struct Accumulators {
   bool moments = false;
   const char* moments_function = "ps_sums";
   bool exact_sum = false;
+  bool extremes = false;
 };
 
 Accumulators accumulators(const AggregateDetails& details, ValueKind kind) {
@@ -61,6 +63,7 @@ Accumulators accumulators(const AggregateDetails& details, ValueKind kind) {
   a.moments = is_number(kind) && details.needs_moments();
   if (details.second_moments()) a.moments_function = "ps_moments";
   a.exact_sum = kind == ValueKind::kInteger;
+  a.extremes = details.has("min") || details.has("max");
   return a;
 }
 
@@ -72,7 +75,8 @@ std::string narrow_state_sql(const AggregateDetails& details, ValueKind kind,
   const std::string keys = key_list(details.keys.size());
   std::string inner = fmt::format("SELECT {}count(*) AS rows", keys);
   for (const auto c : columns) {
-    inner += fmt::format(", count(x{0}) AS n{0}, min(x{0}) AS lo{0}, max(x{0}) AS hi{0}", c);
+    inner += fmt::format(", count(x{0}) AS n{0}", c);
+    if (a.extremes) inner += fmt::format(", min(x{0}) AS lo{0}, max(x{0}) AS hi{0}", c);
     if (a.moments) inner += fmt::format(", {}(x{}) AS m{}", a.moments_function, c, c);
     if (a.exact_sum) inner += fmt::format(", sum(x{0})::DECIMAL(38,0) AS s{0}", c);
   }
@@ -81,8 +85,11 @@ std::string narrow_state_sql(const AggregateDetails& details, ValueKind kind,
                                   list_of(columns, ""), list_of(columns, "n"));
   if (a.moments) outer += fmt::format(", unnest({}) AS m", list_of(columns, "m"));
   if (a.exact_sum) outer += fmt::format(", unnest({}) AS s", list_of(columns, "s"));
-  outer += fmt::format(", unnest({}) AS lo, unnest({}) AS hi", list_of(columns, "lo"),
-                       list_of(columns, "hi"));
+  if (a.extremes)
+    outer += fmt::format(", unnest({}) AS lo, unnest({}) AS hi", list_of(columns, "lo"),
+                         list_of(columns, "hi"));
+  else
+    outer += fmt::format(", NULL::{0} AS lo, NULL::{0} AS hi", sql_type(kind));
   return fmt::format("{} FROM ({})", outer, inner);
 }
 
@@ -246,10 +253,23 @@ std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDet
   return out;
 }
 
+// The states of a partition that was read without SQL, to this task's files.
+Status write_states(TaskEnv& env, const AggregateDetails& details, PartialStates& states) {
+  std::vector<std::uint32_t> places(details.columns.size());
+  std::iota(places.begin(), places.end(), 0U);
+  for (const auto kind : details.kinds()) {
+    const auto a = accumulators(details, kind);
+    const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
+    POLYSOME_TRY(env.write_rows(states.states(type, a.moments, places),
+                                a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*",
+                                state_role(kind)));
+  }
+  env.output.result.rows = states.rows();
+  return {};
+}
+
 // False: it has to be done in SQL.
-Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
-  // Work that is cut in pieces for want of memory spills, too.
-  if (details.counts_values() || env.spec.split > 1) return false;
+Result<bool> scan_text(TaskEnv& env, const AggregateDetails& details) {
   if (!details.where.empty() && details.row_tests.is_null()) return false;
   POLYSOME_ASSIGN(const auto text, env.open_text());
   if (text == nullptr || (!details.where.empty() && text->tests == nullptr)) return false;
@@ -286,6 +306,51 @@ Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
     POLYSOME_TRY(env.write_parquet("SELECT * FROM " + read_parquet_sql(pieces), role));
   env.output.result.rows = states->rows();
   return true;
+}
+
+// Parquet by groups: DuckDB decodes, our table takes its vectors. Its own hash table, with our sums
+// as aggregates of its C interface, takes twice as long.
+Result<bool> scan_parquet(TaskEnv& env, const AggregateDetails& details) {
+  const auto& source = env.plan().inputs.front().source;
+  if (source.format != "parquet" || details.keys.empty() || details.columns.size() > kNarrow ||
+      !details.where.empty())
+    return false;
+  QueryStatesPlan plan;
+  for (const auto& c : details.keys) {
+    if (c.kind != ValueKind::kInteger && c.kind != ValueKind::kText) return false;
+    plan.shape.keys.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64
+                                                            : ValueType::kString);
+  }
+  std::vector<std::uint32_t> columns;
+  for (std::uint32_t i = 0; i < details.columns.size(); ++i) {
+    const auto kind = details.columns[i].kind;
+    if (!is_number(kind)) return false;
+    plan.shape.values.push_back(kind == ValueKind::kInteger ? ValueType::kInt64
+                                                            : ValueType::kDouble);
+    columns.push_back(i);
+  }
+  plan.squares = details.second_moments();
+  plan.shape.extremes = details.has("min") || details.has("max");
+  plan.shape.memory = env.context.memory / 4;  // DuckDB holds row groups beside it
+  plan.sql = rows_sql(details, columns);
+  const std::uint64_t bytes_before = env.output.result.bytes_in;
+  POLYSOME_ASSIGN(plan.rows, env.open_counted(kAggregateView));
+  plan.cancelled = env.context.cancelled;
+  const auto states = make_query_states(env.session(), plan);
+  POLYSOME_ASSIGN(const bool done, states->read());
+  if (done)
+    POLYSOME_TRY(write_states(env, details, *states));
+  else
+    env.output.result.bytes_in = bytes_before;  // they will be read again
+  return done;
+}
+
+// False: it has to be done in SQL.
+Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
+  // Work that is cut in pieces for want of memory spills, too.
+  if (details.counts_values() || env.spec.split > 1) return false;
+  POLYSOME_ASSIGN(const bool done, scan_text(env, details));
+  return done ? true : scan_parquet(env, details);
 }
 
 Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {

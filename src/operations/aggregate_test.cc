@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "kernels/session.h"
 #include "operations/job_driver.h"
 #include "operations/study_data.h"
 #include "operations/test_folder.h"
@@ -254,6 +255,39 @@ TEST_F(AggregateTest, StraightFromTextIsWhatSqlSays) {
         EXPECT_EQ(dump(driver.rows(run(p, source))), expected) << dump(p) << parts;
       }
     }
+}
+
+TEST_F(AggregateTest, GroupsStraightFromParquetAreWhatSqlSays) {
+  const std::string source = data.parquet(folder / "study.parquet");
+  for (const Json& keys : {Json("batch"), Json("reads"), Json::array({"sample", "batch"}),
+                           Json::array({"reads", "sample"})})
+    for (const Json& operations : {Json{"mean", "std", "sum", "count", "missing"},
+                                   Json{"min", "max", "mean"}, Json{"count"}}) {
+      Json p = {
+          {"columns", {"expression", "reads"}}, {"operation", operations}, {"group_by", keys}};
+      Json by_sql = p;
+      by_sql["where"] = "true";
+      const std::string expected = dump(driver.rows(run(by_sql, source)));
+      for (const int parts : kCuts) {
+        driver.description.spec.partition_size = size_for(source, parts);
+        EXPECT_EQ(dump(driver.rows(run(p, source))), expected) << dump(p) << parts;
+      }
+    }
+}
+
+TEST_F(AggregateTest, AKeyThatIsOneNulIsNotAMissingOne) {
+  const std::string source = folder / "nul.parquet";
+  const auto session = Session::open({});
+  ASSERT_TRUE(session);
+  ASSERT_TRUE((*session)->run(
+      fmt::format("COPY (SELECT * FROM (VALUES (chr(0), 1.0::DOUBLE), (NULL, 2), (chr(0), 3)) "
+                  "t(k, x)) TO {} (FORMAT parquet)",
+                  sql_text(source))));
+  const Json rows =
+      driver.rows(run({{"column", "x"}, {"operation", "sum"}, {"group_by", "k"}}, source));
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0]["x_sum"], 4.0);
+  EXPECT_EQ(rows[1]["x_sum"], 2.0);
 }
 
 TEST_F(AggregateTest, BadValuesStraightFromTextAreToldAsSqlTellsThem) {

@@ -1,15 +1,17 @@
-// Groups and the partial states of their values while text is read, and those states as rows for
+// Groups and the partial states of their values while rows are read, and those states as rows for
 // SQL. State s = group · values + value. Keys are bytes: of one text key the text itself, else of
 // each key a byte that tells whether it is there, then eight bytes of a number, or the size of a
 // text and the text. One scan's; its thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "data/values.h"
 #include "kernels/group_index.h"
 #include "kernels/quick_moments.h"
@@ -26,6 +28,22 @@ struct StateShape {
   std::uint64_t memory = 0;  // most bytes; 0: no limit
 
   bool plain_key() const { return keys.size() == 1 && keys[0] == ValueType::kString; }
+};
+
+// Whoever fills a table from a partition, straight, with no SQL over its rows.
+class PartialStates {
+ public:
+  virtual ~PartialStates() = default;
+  // Reads the whole partition. When the groups need more memory than they may have, `full` is
+  // called: it takes the states, and reading goes on with none; those of a group then stand in
+  // several places. Without it, or where this way is not for these rows, the answer is false
+  // (nothing is lost: read it another way). Errors: those of the data, of `full`, kCancelled.
+  virtual Result<bool> read(const std::function<Status()>& full = {}) = 0;
+  virtual std::uint64_t rows() const = 0;
+  // Rows k0…, col (the place in `places` for each value), rows, n, m (with `moments`), s (of whole
+  // numbers), lo, hi: those of the values of type `type`.
+  virtual std::shared_ptr<RowSource> states(ValueType type, bool moments,
+                                            const std::vector<std::uint32_t>& places) = 0;
 };
 
 template <bool kSquares>

@@ -77,6 +77,14 @@ Status TaskEnv::open_partition(const std::string& view, int passes, std::size_t 
   return {};
 }
 
+Result<std::uint64_t> TaskEnv::open_counted(const std::string& view) {
+  POLYSOME_ASSIGN(const auto own, own_partition(1, 0));
+  std::uint64_t rows = 0;
+  for (const auto& p : own.pieces) rows += p.rows;
+  POLYSOME_TRY(open_partition(view, 1));
+  return rows;
+}
+
 ScanOptions TaskEnv::scan_options(std::uint64_t bytes_before, int passes, std::uint64_t all) {
   ScanOptions options;
   options.start_inside_quotes = spec.start_inside_quotes;

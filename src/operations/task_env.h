@@ -42,6 +42,8 @@ class TaskEnv {
   // Makes `view` read this task's own partition of input `index`. `passes`: how often the view will
   // be read from begin to end, for the progress.
   Status open_partition(const std::string& view, int passes, std::size_t index = 0);
+  // The same, once, for files that know their rows: how many the view has.
+  Result<std::uint64_t> open_counted(const std::string& view);
   // The same for a task that may have to cut its work (spec.split): `read` is called with `view`
   // open on each piece in turn, numbered from 0; borders join up as those of one scan.
   Status each_piece(const std::string& view, int passes,

@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kPauseBytes = 1'000'000;  // between looks at progress and cancel
 constexpr std::size_t kLeastBatch = 8;          // neighbours that are worth reading side by side
 constexpr std::size_t kBatch = 64;              // rows whose groups are looked up together
+static_assert(kBatch <= kNumberBatch);
+constexpr std::string_view kNoNumber = "                ";
 void append_raw(std::string* out, const void* bytes, std::size_t n) {
   out->append(static_cast<const char*>(bytes), n);
 }
@@ -33,7 +35,7 @@ StateShape shape_of(const TextScan& scan, const TextStatesPlan& plan) {
 }
 
 template <bool kSquares>
-class States final : public TextStates {
+class States final : public PartialStates {
  public:
   States(std::shared_ptr<TextScan> scan, const TextStatesPlan& plan)
       : scan_(std::move(scan)),
@@ -45,6 +47,8 @@ class States final : public TextStates {
     // One text is its own key; else keys are packed one after another.
     plain_key_ = keys_.size() == 1 && keys_[0].column->type == ValueType::kString;
     fields_.resize(kBatch * values_.size());
+    numbers_.resize(kBatch * values_.size());
+    taken_.resize(values_.size());
     if (scan_->tests != nullptr) {
       std::vector<std::uint32_t> read = plan_.keys;
       read.insert(read.end(), plan_.values.begin(), plan_.values.end());
@@ -108,6 +112,7 @@ class States final : public TextStates {
   void pack_text(const Column& key, std::string_view text);
   std::uint32_t group_of(const Pending& pending);
   void flush();
+  void convert_pending();
   void add_value(std::size_t state, const Column& value, const Field& field);
   bool read_whole(const Column& c, const Field& field, std::int64_t* out);
   bool read_double(const Column& c, const Field& field, double* out);
@@ -135,6 +140,9 @@ class States final : public TextStates {
   std::array<Pending, kBatch> pending_;
   std::size_t n_pending_ = 0;
   std::vector<Field> fields_;  // of the pending rows, value by value
+  // of the pending rows, for each value: those that could be read side by side
+  std::vector<double> numbers_;
+  std::vector<std::uint64_t> taken_;
   std::string packed_;
 
   StateTable<kSquares> table_;
@@ -394,19 +402,46 @@ std::uint32_t States<kSquares>::group_of(const Pending& pending) {
 template <bool kSquares>
 void States<kSquares>::flush() {
   std::array<std::uint32_t, kBatch> group{};
-  for (std::size_t i = 0; i < n_pending_; ++i) {
-    group[i] = group_of(pending_[i]);
-    table_.prefetch(group[i]);
-  }
+  for (std::size_t i = 0; i < n_pending_; ++i)
+    if (const auto g = table_.groups().guess(pending_[i].hash); g != GroupIndex::kNone)
+      table_.prefetch(g);
+  convert_pending();
+  for (std::size_t i = 0; i < n_pending_; ++i) group[i] = group_of(pending_[i]);
   for (std::size_t i = 0; i < n_pending_; ++i) {
     table_.count_rows(group[i], 1);
     row_begin_ = pending_[i].row_begin;
-    for (std::size_t v = 0; v < values_.size(); ++v)
-      add_value(group[i] * values_.size() + v, values_[v], fields_[i * values_.size() + v]);
+    for (std::size_t v = 0; v < values_.size(); ++v) {
+      const std::size_t state = group[i] * values_.size() + v;
+      if ((taken_[v] >> i & 1) != 0)
+        table_.add(state, numbers_[v * kBatch + i]);
+      else
+        add_value(state, values_[v], fields_[i * values_.size() + v]);
+    }
   }
   table_.end_rows(n_pending_);
   n_pending_ = 0;
   packed_.clear();
+}
+
+// Numbers of the pending rows, read side by side where they are doubles in their usual forms.
+template <bool kSquares>
+void States<kSquares>::convert_pending() {
+  std::array<const char*, kBatch> ends;
+  std::array<std::uint64_t, kBatch> sizes;
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    taken_[v] = 0;
+    if (!values_[v].quick_double || n_pending_ == 0) continue;
+    std::uint64_t usable = 0;
+    for (std::size_t i = 0; i < n_pending_; ++i) {
+      const Field& field = fields_[i * values_.size() + v];
+      const bool room = field.begin != nullptr && field.end - floor_ >= 16;
+      usable |= std::uint64_t{room} << i;
+      ends[i] = room ? field.end : kNoNumber.data() + kNoNumber.size();
+      sizes[i] = room ? static_cast<std::uint64_t>(field.end - field.begin) : 0;
+    }
+    taken_[v] =
+        usable & convert_spread(ends.data(), sizes.data(), n_pending_, &numbers_[v * kBatch]);
+  }
 }
 
 // --- values ---
@@ -461,8 +496,8 @@ inline void States<kSquares>::add_value(std::size_t state, const Column& value,
 
 }  // namespace
 
-std::unique_ptr<TextStates> make_text_states(std::shared_ptr<TextScan> scan,
-                                             const TextStatesPlan& plan) {
+std::unique_ptr<PartialStates> make_text_states(std::shared_ptr<TextScan> scan,
+                                                const TextStatesPlan& plan) {
   if (plan.squares) return std::make_unique<States<true>>(std::move(scan), plan);
   return std::make_unique<States<false>>(std::move(scan), plan);
 }

@@ -78,9 +78,10 @@ def place(tmp_path_factory):
     service = Service(folder, arguments=["--retry-delay", "50ms"])
     tables.write(tables.expression_table(), service.data / "my_dataset.csv")
     service.start("--autostart")
-    long = "gene,condition,expression,batch\n" + "".join(
-        f"g{i % 50},{'treated' if i % 2 else 'control'},{i % 97}.5,{i % 3}\n" for i in range(5000)
+    long = "sample,gene,condition,expression,batch\n" + "".join(
+        f"S{i % 9},g{i % 50},{'treated' if i % 2 else 'control'},{i % 97}.5,{i % 3}\n" for i in range(5000)
     )
+    (folder / "samples.tsv").write_text("sample_id\tage\n" + "".join(f"S{i}\t{40 + i}\n" for i in range(8)))
     (folder / "long.csv").write_text(long)
     subprocess.run(["gzip", "-k", folder / "long.csv"], check=True)
     (folder / "proteins.tsv").write_text("protein\tS1\tS2\nP1\t1.5\t2\nP2\tNA\t3\n")

@@ -122,7 +122,6 @@ def test_blocks_of_a_compressed_file_are_unpacked_side_by_side(reader, seed):
     path = reader.data / f"blocks{seed}.csv.gz"
     path.write_bytes(bgzf(text.encode(), draw, 3000))
     assert gzip.decompress(path.read_bytes()) == text.encode()
-    # The header's stretch takes in what was read to find its end: the rest is cut.
     job = reader.submit(
         "convert",
         str(path),
@@ -133,7 +132,7 @@ def test_blocks_of_a_compressed_file_are_unpacked_side_by_side(reader, seed):
     status = reader.wait(job)
     assert status["status"] == "completed", status
     unpack = next(s for s in status["stages"] if s["name"] == "unpack")
-    assert path.stat().st_size < 70_000 or unpack["tasks_total"] > 1, unpack
+    assert unpack["tasks_total"] > 5, unpack
     found = list(csv.reader(io.StringIO(text_of(reader, job).decode(), newline="")))
     assert found == [names, *rows]
 

@@ -72,7 +72,7 @@ void add_data_routes(Router& router, Backend& backend) {
                   [&backend](const Call& call, const Responder& to) {
                     QueryReader query(call.request);
                     const auto format =
-                        query.choice("format", {"csv", "tsv", "gct", "parquet", "ndjson", "json"});
+                        query.choice("format", {"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"});
                     const auto replace = query.choice("replace", {"true", "false"});
                     if (const auto ok = query.status(); !ok)
                       return to->send(problem_answer(ok.error()));

@@ -220,7 +220,7 @@ Json query_schema(const std::string& name, const std::string& pattern) {
   if (name == "format" && ends("/result"))
     return one_of({"json", "csv", "tsv", "ndjson", "parquet", "arrow"});
   if (name == "format" && ends("/content"))
-    return one_of({"csv", "tsv", "gct", "parquet", "ndjson", "json"});
+    return one_of({"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"});
   if (name == "replace") return {{"type", "boolean"}};
   if (name == "sort")
     return {{"type", "string"},
@@ -242,7 +242,7 @@ std::vector<std::string> answer_types(const std::string& pattern) {
             "application/x-ndjson",
             "application/vnd.apache.parquet",
             "application/octet-stream",
-            "application/vnd.apache.arrow.stream"};
+            "application/vnd.apache.arrow.file"};
   return {"application/json"};
 }
 
@@ -315,7 +315,7 @@ Json shared_schemas() {
                  {"properties",
                   {{"dataset_id", text()},
                    {"source", text()},
-                   {"format", one_of({"csv", "tsv", "gct", "parquet", "ndjson", "json"})},
+                   {"format", one_of({"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"})},
                    {"columns", list_of(text())},
                    {"rows", list_of(any)},
                    {"null_values", {{"type", {"array", "object"}}}},
@@ -332,7 +332,7 @@ Json shared_schemas() {
                         {"limit", integer(1, kMostListed)},
                         {"page_token", text()},
                         {"null_values", {{"type", {"array", "object"}}}},
-                        {"format", one_of({"csv", "tsv", "gct", "parquet", "ndjson", "json"})},
+                        {"format", one_of({"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"})},
                         {"layout", layout}}}};
   out["Operation"] = object({{"name", text()}, {"text", text()}, {"parameters", list_of(any)}},
                             {"name", "text", "parameters"});

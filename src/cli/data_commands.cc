@@ -158,7 +158,7 @@ void add_data_commands(CLI::App& app, Context& context) {
         ->required();
     command
         ->add_option("--format", o->format,
-                     "csv, tsv, parquet, ndjson or json (default: by the ending)")
+                     "csv, tsv, gct, parquet, arrow, ndjson or json (default: by the ending)")
         ->type_name("NAME");
     command->add_option("--columns", o->columns, "only these, as a,b")
         ->type_name("LIST")
@@ -181,7 +181,7 @@ void add_data_commands(CLI::App& app, Context& context) {
         ->type_name("SIZE");
     command->add_option("--n-workers", o->n_workers, "cut for so many workers")->type_name("N");
     command->add_flag("--exact", o->exact, "count all rows, by a job where need be");
-    command->add_option("--format", o->format, "csv, tsv, gct, parquet, ndjson or json")
+    command->add_option("--format", o->format, "csv, tsv, gct, parquet, arrow, ndjson or json")
         ->type_name("NAME");
     command->add_option("--layout", o->layout, "how it lies, as JSON or @FILE")->type_name("JSON");
     add_service_flags(command, flags);

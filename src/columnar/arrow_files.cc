@@ -131,7 +131,15 @@ class Reader final : public ArrowReader {
   Status seek(std::uint64_t row) override {
     return guarded(path_, [&]() -> Status {
       if (row > 0) POLYSOME_TRY(batch_rows());
-      current_ = nullptr;
+      if (current_ != nullptr) {
+        const auto end = begin_ + static_cast<std::uint64_t>(current_->num_rows());
+        if (row >= begin_ && row < end) {
+          used_ = static_cast<std::int64_t>(row - begin_);
+          return {};
+        }
+        begin_ = end;
+        current_ = nullptr;
+      }
       used_ = 0;
       while (passed_ < rows_.size() && begin_ + rows_[passed_] <= row) {
         begin_ += rows_[passed_++];

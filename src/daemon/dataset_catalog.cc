@@ -14,13 +14,17 @@ namespace polysome {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEndings{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kEndings{{
     {".csv", "csv"},
     {".tsv", "tsv"},
     {".txt", "tsv"},
     {".tab", "tsv"},
     {".parquet", "parquet"},
     {".pq", "parquet"},
+    {".arrow", "arrow"},
+    {".arrows", "arrow"},
+    {".feather", "arrow"},
+    {".ipc", "arrow"},
     {".ndjson", "ndjson"},
     {".jsonl", "ndjson"},
     {".json", "json"},

@@ -40,7 +40,7 @@ Result<Json> read_layout(ObjectReader& r) {
 }
 
 Result<std::string> read_format(ObjectReader& r) {
-  static const std::vector<std::string> kFormats{"csv", "tsv", "gct", "parquet", "ndjson", "json"};
+  static const std::vector<std::string> kFormats{"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"};
   const auto format = r.text("format");
   if (!format) return std::string();
   for (const auto& f : kFormats)
@@ -48,7 +48,7 @@ Result<std::string> read_format(ObjectReader& r) {
   return fail(
       Error(Code::kInvalid,
             fmt::format("format \"{}\" is not known{}", *format, did_you_mean(*format, kFormats)),
-            "one of csv, tsv, gct, parquet, ndjson, json")
+            "one of csv, tsv, gct, parquet, arrow, ndjson, json")
           .at("/format"));
 }
 

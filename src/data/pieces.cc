@@ -11,7 +11,7 @@ Result<std::vector<Partition>> cut_again(const TableSource& source, const Partit
                                          std::uint32_t pieces) {
   const std::uint64_t end = partition.offset + partition.length;
   std::vector<std::uint64_t> borders{partition.offset};
-  if (source.format == "parquet" || source.format == "json") {
+  if (source.format == "parquet" || source.format == "arrow" || source.format == "json") {
     for (std::uint32_t i = 1; i < pieces; ++i)
       borders.push_back(partition.offset + share(partition.length, i, pieces));
   } else {

@@ -20,13 +20,17 @@ namespace polysome {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEndings{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kEndings{{
     {".csv", "csv"},
     {".tsv", "tsv"},
     {".txt", "tsv"},
     {".tab", "tsv"},
     {".parquet", "parquet"},
     {".pq", "parquet"},
+    {".arrow", "arrow"},
+    {".arrows", "arrow"},
+    {".feather", "arrow"},
+    {".ipc", "arrow"},
     {".ndjson", "ndjson"},
     {".jsonl", "ndjson"},
     {".json", "json"},
@@ -163,6 +167,7 @@ Result<std::string> format_by_content(const SourceFile& file) {
   if (!sample) return fail(sample.error());
   const std::string& text = sample->text;
   if (text.starts_with("PAR1")) return std::string("parquet");
+  if (text.starts_with("ARROW1") || text.starts_with("FEA1")) return std::string("arrow");
   if (is_gct(text)) return std::string("gct");
   const auto first = text.find_first_not_of(" \t\r\n\xef\xbb\xbf");
   if (first == std::string::npos) return std::string("csv");
@@ -257,7 +262,7 @@ Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::stri
     if (format.empty()) {
       POLYSOME_ASSIGN(format, format_by_content(file));
     }
-    if (format == "parquet") file.compression.clear();
+    if (format == "parquet" || format == "arrow") file.compression.clear();
     if (!out.format.empty() && format != out.format)
       return fail(
           Code::kUserData,

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/nearest.h"
+#include "data/arrow_source.h"
 #include "data/column_list.h"
 #include "data/database_source.h"
 #include "data/dataset_layout.h"
@@ -186,6 +187,7 @@ Result<std::shared_ptr<ScanReport>> open_plain_view(Session& session, const std:
                                                     const TableSource& source,
                                                     const std::vector<Partition>& partitions,
                                                     const ScanOptions& options) {
+  if (source.format == "arrow") return open_arrow_view(session, view, source, partitions, options);
   return is_text(source.format) ? open_text_view(session, view, source, partitions, options)
                                 : open_parquet_view(session, view, source, partitions, options);
 }
@@ -340,6 +342,8 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
   source.folder_keys = std::move(found.keys);
   if (source.format == "parquet")
     POLYSOME_TRY(inspect_parquet(session, &source, ref.layout, options));
+  else if (source.format == "arrow")
+    POLYSOME_TRY(inspect_arrow(session, &source, ref.layout, options));
   else if (source.format == "json")
     POLYSOME_TRY(inspect_json(session, &source, ref.layout));
   else if (source.format == "ndjson")

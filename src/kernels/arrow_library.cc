@@ -3,8 +3,10 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 namespace polysome {
@@ -39,6 +41,10 @@ Result<const ArrowLibrary*> open_library() {
       handle == nullptr
           ? nullptr
           : reinterpret_cast<Entry>(::dlsym(handle, "polysome_arrow_" POLYSOME_ARROW_ENTRY));
+  const std::string_view reason = why != nullptr ? why : "";
+  if (reason.find("allocate memory") != std::string_view::npos ||
+      reason.find("failed to map") != std::string_view::npos)
+    return fail(Code::kOutOfMemory, fmt::format("no memory to open Arrow's libraries: {}", reason));
   if (entry == nullptr)
     return fail(Code::kInternal,
                 fmt::format("Arrow's libraries can't be opened: {}",
@@ -50,7 +56,11 @@ Result<const ArrowLibrary*> open_library() {
 }  // namespace
 
 Result<const ArrowLibrary*> arrow_library() {
-  static const Result<const ArrowLibrary*> library = open_library();
+  // A failure is not kept: the next task of this process may have the memory that this one lacked.
+  static std::atomic<const ArrowLibrary*> opened = nullptr;
+  if (const auto* library = opened.load()) return library;
+  auto library = open_library();
+  if (library) opened = *library;
   return library;
 }
 

@@ -82,7 +82,7 @@ Json output_schema() {
           {"description", "where the answer goes, beside the result kept for the API"},
           {"properties",
            {{"path", {{"type", "string"}, {"minLength", 1}}},
-            {"format", {{"enum", {"csv", "tsv", "parquet", "ndjson", "json"}}}},
+            {"format", {{"enum", {"csv", "tsv", "parquet", "arrow", "ndjson", "json"}}}},
             {"compression", {{"enum", {"none", "gzip", "zstd"}}}},
             {"files", {{"enum", {"one", "parts"}}}},
             {"if_exists", {{"enum", {"error", "replace"}}}},

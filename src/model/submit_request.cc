@@ -65,7 +65,7 @@ Result<Json> parse_output(const Json& output, const std::string& pointer) {
         r.refuse(other, Code::kInvalid,
                  fmt::format("{} is of a file; the output is a database's table", other));
   }
-  choice("format", {"csv", "tsv", "parquet", "ndjson", "json"});
+  choice("format", {"csv", "tsv", "parquet", "arrow", "ndjson", "json"});
   choice("compression", {"none", "gzip", "zstd"});
   choice("files", {"one", "parts"});
   choice("if_exists", {"error", "replace"});

@@ -161,10 +161,10 @@ Result<Json> result_page(const Json& request, const TaskContext& context) {
 
 Result<Json> result_file(const Json& request, const TaskContext& context) {
   const auto format = request.value("format", std::string("csv"));
-  const std::vector<std::string> known = {"csv", "tsv", "ndjson", "json", "parquet"};
+  const std::vector<std::string> known = {"csv", "tsv", "ndjson", "json", "parquet", "arrow"};
   if (std::ranges::find(known, format) == known.end())
     return fail(Code::kNotAcceptable, fmt::format("results are not given as {}", format),
-                "formats: csv, tsv, ndjson, json, parquet");
+                "formats: csv, tsv, ndjson, json, parquet, arrow");
   POLYSOME_ASSIGN(const auto paths, paths_of(request));
   const auto target = request.value("path", std::string());
   if (target.empty()) return fail(Code::kInvalid, "the request names no path to write to");
@@ -303,6 +303,7 @@ const char* strategy_of(const TableSource& source, const PartitionTable& table) 
   if (is_database(source.format)) return "ingest_first";
   if (!source.splittable()) return "unpack_first";
   if (table.size() < source.files.size()) return "files_together";
+  if (source.format == "arrow") return "record_batches";
   return source.format == "parquet" ? "row_groups" : "byte_ranges";
 }
 

@@ -23,15 +23,22 @@ OperationDescription description() {
   format.name = "format";
   format.type = ParamType::kChoice;
   format.text =
-      "csv, tsv, parquet, ndjson (a JSON object a line) or json (one array); default by "
+      "csv, tsv, parquet, arrow (Arrow IPC, Feather 2), ndjson (a JSON object a line) or json (one "
+      "array); default by "
       "the ending of output.path";
-  format.choices = {"csv", "tsv", "parquet", "ndjson", "json"};
-  format.foreign_values = {{"jsonl", "ndjson"}, {"pq", "parquet"}, {"txt", "tsv"}};
+  format.choices = {"csv", "tsv", "parquet", "arrow", "ndjson", "json"};
+  format.foreign_values = {{"jsonl", "ndjson"},
+                           {"pq", "parquet"},
+                           {"feather", "arrow"},
+                           {"ipc", "arrow"},
+                           {"txt", "tsv"}};
   format.foreign = {{"to", "a converter's"}};
   Parameter compression;
   compression.name = "compression";
   compression.type = ParamType::kChoice;
-  compression.text = "of text formats: none, gzip or zstd; default by the ending of output.path";
+  compression.text =
+      "of text formats: none, gzip or zstd, of arrow none or zstd; default by the ending of "
+      "output.path";
   compression.choices = {"none", "gzip", "zstd"};
   compression.foreign_values = {{"gz", "gzip"}, {"zst", "zstd"}};
   Parameter orientation;
@@ -70,6 +77,10 @@ Result<Delivery> delivery(const JobDescription& job) {
                     .at("/parameters/format"));
   if (!format.empty()) out.format.format = format;
   if (!compression.empty()) out.format.compression = compression;
+  if (out.format.format == "arrow" && out.format.compression == "gzip")
+    return fail(Error(Code::kUserData, "Arrow files are compressed inside, and not by gzip",
+                      "compression zstd or none")
+                    .at("/parameters/compression"));
   return out;
 }
 

@@ -150,7 +150,7 @@ Result<RowCount> count_rows(Session& session, const TableSource& source,
     const auto n = source.dialect.find("estimated_rows");
     return n == source.dialect.end() ? RowCount{} : RowCount{n->get<std::uint64_t>(), false};
   }
-  if (source.format == "parquet") {
+  if (source.format == "parquet" || source.format == "arrow") {
     // Only some footers were looked at.
     const double density =
         static_cast<double>(known) / static_cast<double>(std::max<std::uint64_t>(known_bytes, 1));

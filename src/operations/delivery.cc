@@ -140,6 +140,10 @@ Result<std::optional<Delivery>> delivery_of(const JobDescription& job, const Fil
   };
   d.format.format = choose("format", by_name.format, fallback.format);
   d.format.compression = choose("compression", by_name.compression, fallback.compression);
+  if (d.format.format == "arrow" && d.format.compression == "gzip")
+    return fail(Error(Code::kUserData, "Arrow files are compressed inside, and not by gzip",
+                      "compression zstd or none")
+                    .at("/output/compression"));
   d.parts = output.value("files", std::string("one")) == "parts";
   d.replace = output.value("if_exists", std::string("error")) == "replace";
   std::error_code ec;

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "kernels/arrow_scan.h"
 #include "operations/byte_sink.h"
 
 namespace polysome {
@@ -100,8 +101,8 @@ Status join_json_array(const std::vector<std::string>& parts, ByteSink* sink) {
 
 std::string FileFormat::extension() const {
   std::string out = "." + format;
-  if (format != "parquet" && compression == "gzip") out += ".gz";
-  if (format != "parquet" && compression == "zstd") out += ".zst";
+  if (is_text() && compression == "gzip") out += ".gz";
+  if (is_text() && compression == "zstd") out += ".zst";
   return out;
 }
 
@@ -115,13 +116,15 @@ FileFormat format_of_name(const std::string& name) {
   const std::string end = path.extension().string();
   if (end == ".csv") out.format = "csv";
   if (end == ".tsv" || end == ".txt") out.format = "tsv";
-  if (end == ".parquet") out.format = "parquet";
+  if (end == ".parquet" || end == ".pq") out.format = "parquet";
+  if (end == ".arrow" || end == ".feather" || end == ".ipc") out.format = "arrow";
   if (end == ".ndjson" || end == ".jsonl") out.format = "ndjson";
   if (end == ".json") out.format = "json";
   return out;
 }
 
 const char* content_type(const FileFormat& f) {
+  if (f.format == "arrow") return "application/vnd.apache.arrow.file";
   if (f.compression == "gzip") return "application/gzip";
   if (f.compression == "zstd") return "application/zstd";
   if (f.format == "csv") return "text/csv; charset=utf-8";
@@ -133,7 +136,9 @@ const char* content_type(const FileFormat& f) {
 
 Result<std::uint64_t> write_table(Session& session, const std::string& select,
                                   const std::string& path, const FileFormat& format) {
-  POLYSOME_ASSIGN(const auto rows, copy_to(session, select, path, format, false));
+  POLYSOME_ASSIGN(const auto rows, format.format == "arrow"
+                                       ? write_arrow(session, select, path, format.compression)
+                                       : copy_to(session, select, path, format, false));
   POLYSOME_TRY(sync_file(path));
   return rows;
 }

@@ -14,10 +14,12 @@
 namespace polysome {
 
 struct FileFormat {
-  std::string format = "csv";        // csv, tsv, parquet, ndjson, json
-  std::string compression = "none";  // none, gzip, zstd; Parquet compresses inside
+  std::string format = "csv";        // csv, tsv, parquet, arrow, ndjson, json
+  std::string compression = "none";  // none, gzip, zstd; Parquet and Arrow compress inside
   // ".csv.gz"
   std::string extension() const;
+  // Made of lines that tasks write side by side and one joins; other formats are written whole.
+  bool is_text() const { return format != "parquet" && format != "arrow"; }
   bool operator==(const FileFormat&) const = default;
 };
 
@@ -28,7 +30,7 @@ const char* content_type(const FileFormat& format);
 // Writes what `select` gives to `path`. Answers the rows. Errors: those of Session, kDiskFull.
 Result<std::uint64_t> write_table(Session& session, const std::string& select,
                                   const std::string& path, const FileFormat& format);
-// The same as a part, to be joined. Not for Parquet.
+// The same as a part, to be joined. Of text formats only.
 Result<std::uint64_t> write_part(Session& session, const std::string& select,
                                  const std::string& path, const FileFormat& format);
 // One file of all parts, in order, fsynced.

@@ -13,7 +13,7 @@ constexpr const char* kScanStage = "scan";
 // it would be thrown away.
 bool writes_text(const Json& details) {
   const auto delivery = Delivery::from_json(details.value("delivery", Json()));
-  return delivery && delivery->format.format != "parquet" && details["limit"].is_null();
+  return delivery && delivery->format.is_text() && details["limit"].is_null();
 }
 
 Status scan_body(TaskEnv& env) {

@@ -19,7 +19,8 @@ class JobDriver {
 
   JobDescription description;    // to be set up before run(); the operation's parameters unchecked
   Json layout = Json::object();  // declared of every dataset
-  std::uint32_t split = 1;       // of the tasks of stages that can cut their work
+  std::uint64_t task_memory = 1'000'000'000;  // what a task is given
+  std::uint32_t split = 1;                    // of the tasks of stages that can cut their work
   // The payload of the final task. Parameters are validated first, as submit does.
   Result<Json> run(const std::string& operation, const Json& parameters,
                    const std::vector<std::string>& sources);

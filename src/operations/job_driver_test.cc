@@ -17,7 +17,7 @@ JobDriver::JobDriver(std::string root) : root_(std::move(root)) {
 TaskContext JobDriver::context() {
   TaskContext context;
   context.scratch = root_ + "/scratch";
-  context.memory = description.memory;
+  context.memory = task_memory;
   std::filesystem::create_directories(context.scratch);
   return context;
 }

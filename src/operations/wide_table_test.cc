@@ -31,7 +31,7 @@ class WideTable : public testing::Test {
   }
   std::string answer(const std::string& operation, const Json& parameters, std::uint64_t memory,
                      std::uint32_t split = 1) {
-    driver_.description.memory = memory;
+    driver_.task_memory = memory;
     driver_.split = split;
     const auto result = driver_.run(operation, parameters, {source_});
     EXPECT_TRUE(result) << (result ? "" : result.error().message);

@@ -90,8 +90,8 @@ TEST_F(Answers, ResultFileIsWrittenInTheFormatAskedFor) {
   EXPECT_TRUE(text.starts_with("sample\treads\n" + data.rows()[0].sample + "\t"));
 }
 
-TEST_F(Answers, ArrowIsRefusedNamingTheFormatsThereAre) {
-  const auto answer = driver.try_answer({{"kind", "result_file"}, {"format", "arrow"}});
+TEST_F(Answers, AnUnknownFormatIsRefusedNamingThoseThereAre) {
+  const auto answer = driver.try_answer({{"kind", "result_file"}, {"format", "xlsx"}});
   ASSERT_FALSE(answer.has_value());
   EXPECT_EQ(answer.error().code, Code::kNotAcceptable);
   EXPECT_NE(answer.error().hint.find("parquet"), std::string::npos);

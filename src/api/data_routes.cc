@@ -65,21 +65,20 @@ void add_data_routes(Router& router, Backend& backend) {
                   return to->send(problem_answer(ok.error()));
                 backend.dataset(call.ids[0], offset, limit, answer_with(to));
               }});
-  Route upload = {"PUT",
-                  datasets + "/{id}/content",
-                  "send a dataset's content under a name",
-                  {"format", "replace"},
-                  [&backend](const Call& call, const Responder& to) {
-                    QueryReader query(call.request);
-                    const auto format =
-                        query.choice("format", {"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"});
-                    const auto replace = query.choice("replace", {"true", "false"});
-                    if (const auto ok = query.status(); !ok)
-                      return to->send(problem_answer(ok.error()));
-                    backend.data_upload(call.ids[0], format.value_or(""), replace == "true",
-                                        call.request.sink, call.request.caller.user,
-                                        answer_with(to));
-                  }};
+  Route upload = {
+      "PUT",
+      datasets + "/{id}/content",
+      "send a dataset's content under a name",
+      {"format", "replace"},
+      [&backend](const Call& call, const Responder& to) {
+        QueryReader query(call.request);
+        const auto format =
+            query.choice("format", {"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"});
+        const auto replace = query.choice("replace", {"true", "false"});
+        if (const auto ok = query.status(); !ok) return to->send(problem_answer(ok.error()));
+        backend.data_upload(call.ids[0], format.value_or(""), replace == "true", call.request.sink,
+                            call.request.caller.user, answer_with(to));
+      }};
   upload.max_body = backend.most_upload();
   upload.sink = [&backend](const Call& call) {
     return backend.open_upload(call.ids[0], call.request.content_length);

@@ -322,18 +322,19 @@ Json shared_schemas() {
                    {"materialize", {{"type", "boolean"}}},
                    {"replace", {{"type", "boolean"}}},
                    {"layout", layout}}}};
-  out["Partition"] = {{"type", "object"},
-                      {"properties",
-                       {{"dataset_id", text()},
-                        {"path", text()},
-                        {"partition_size", size_schema("how large a piece is")},
-                        {"n_workers", integer(1, kMaxWorkers)},
-                        {"exact", {{"type", "boolean"}}},
-                        {"limit", integer(1, kMostListed)},
-                        {"page_token", text()},
-                        {"null_values", {{"type", {"array", "object"}}}},
-                        {"format", one_of({"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"})},
-                        {"layout", layout}}}};
+  out["Partition"] = {
+      {"type", "object"},
+      {"properties",
+       {{"dataset_id", text()},
+        {"path", text()},
+        {"partition_size", size_schema("how large a piece is")},
+        {"n_workers", integer(1, kMaxWorkers)},
+        {"exact", {{"type", "boolean"}}},
+        {"limit", integer(1, kMostListed)},
+        {"page_token", text()},
+        {"null_values", {{"type", {"array", "object"}}}},
+        {"format", one_of({"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"})},
+        {"layout", layout}}}};
   out["Operation"] = object({{"name", text()}, {"text", text()}, {"parameters", list_of(any)}},
                             {"name", "text", "parameters"});
   out["Operations"] = object({{"operations", list_of({{"$ref", "#/components/schemas/Operation"}})},

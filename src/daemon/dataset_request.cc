@@ -40,7 +40,8 @@ Result<Json> read_layout(ObjectReader& r) {
 }
 
 Result<std::string> read_format(ObjectReader& r) {
-  static const std::vector<std::string> kFormats{"csv", "tsv", "gct", "parquet", "arrow", "ndjson", "json"};
+  static const std::vector<std::string> kFormats{"csv",   "tsv",    "gct", "parquet",
+                                                 "arrow", "ndjson", "json"};
   const auto format = r.text("format");
   if (!format) return std::string();
   for (const auto& f : kFormats)

@@ -20,7 +20,7 @@ constexpr std::size_t kMostAside = 256;
 
 std::uint64_t prefix_of(std::string_view key) {
   std::uint64_t out = 0;
-  std::memcpy(&out, key.data(), std::min<std::size_t>(key.size(), sizeof out));
+  if (!key.empty()) std::memcpy(&out, key.data(), std::min<std::size_t>(key.size(), sizeof out));
   return __builtin_bswap64(out);
 }
 

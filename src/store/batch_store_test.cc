@@ -219,6 +219,7 @@ TEST(JobSpec, WhatABatchSaysOfAJobIsEveryMemberThatDiffers) {
   other.priority = Priority::kCritical;
   other.limits.max_cores = 3;
   other.partition_size = 7;
+  other.partition_size_given = true;
   other.type = "table";
   other.user = "ada";
   other.name = "n";

@@ -8,35 +8,17 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/unique_fd.h"
+
 namespace polysome {
 namespace {
 
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 Status write_new_file(const std::filesystem::path& path, std::string_view content, bool durable) {
-  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (fd.get() < 0) return fail(errno_error("cannot create", path, errno));
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd.get(), content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      auto error = errno_error("cannot write", path, errno);
-      ::unlink(path.c_str());
-      return fail(std::move(error));
-    }
-    content.remove_prefix(static_cast<std::size_t>(n));
+  if (auto written = write_all(fd.get(), content, path); !written) {
+    ::unlink(path.c_str());
+    return written;
   }
   if (durable && ::fsync(fd.get()) != 0) return fail(errno_error("cannot sync", path, errno));
   return {};
@@ -54,8 +36,18 @@ Error errno_error(std::string_view what, const std::filesystem::path& path, int 
                          std::system_category().message(error_number));
 }
 
+Status write_all(int fd, std::string_view content, const std::filesystem::path& path) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(errno_error("cannot write", path, errno));
+    content.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
 Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
   struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return fail(errno_error("cannot read", path, errno));
@@ -97,14 +89,14 @@ Status make_folders(const std::filesystem::path& path) {
 }
 
 Status sync_file(const std::filesystem::path& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
   if (::fsync(fd.get()) != 0) return fail(errno_error("cannot sync", path, errno));
   return {};
 }
 
 Status sync_folder(const std::filesystem::path& path) {
-  const Fd fd(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return fail(errno_error("cannot open folder", path, errno));
   if (::fsync(fd.get()) != 0 && errno != EINVAL)
     return fail(errno_error("cannot sync folder", path, errno));

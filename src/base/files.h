@@ -17,6 +17,8 @@ namespace polysome {
 // An error about a path from errno.
 Error errno_error(std::string_view what, const std::filesystem::path& path, int error_number);
 
+// All of it to an open file or pipe; `path` is for the message.
+Status write_all(int fd, std::string_view content, const std::filesystem::path& path);
 Result<std::string> read_file(const std::filesystem::path& path,
                               std::uint64_t max_bytes = 1ULL << 30);
 // The same of a file with secrets: kForbidden unless it is ours (or root's) and nobody else may

@@ -8,23 +8,10 @@
 #include <string>
 
 #include "base/files.h"
+#include "base/unique_fd.h"
 
 namespace polysome {
 namespace {
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Status check_private(int fd, const std::filesystem::path& path) {
   struct stat st{};
@@ -57,7 +44,7 @@ Result<std::string> read_all(int fd, const std::filesystem::path& path, std::uin
 }  // namespace
 
 Result<std::string> read_private_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
   POLYSOME_TRY(check_private(fd.get(), path));
   return read_all(fd.get(), path, max_bytes);
@@ -65,7 +52,7 @@ Result<std::string> read_private_file(const std::filesystem::path& path, std::ui
 
 Status append_private_file(const std::filesystem::path& path, std::string_view content,
                            const std::function<Status(const std::string& before)>& check) {
-  const Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
   POLYSOME_TRY(check_private(fd.get(), path));
   if (::flock(fd.get(), LOCK_EX) != 0) return fail(errno_error("cannot lock", path, errno));
@@ -86,7 +73,7 @@ Status append_private_file(const std::filesystem::path& path, std::string_view c
 
 Status rewrite_private_file(const std::filesystem::path& path,
                             const std::function<std::string(const std::string& before)>& change) {
-  const Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return fail(errno_error("cannot open", path, errno));
   POLYSOME_TRY(check_private(fd.get(), path));
   if (::flock(fd.get(), LOCK_EX) != 0) return fail(errno_error("cannot lock", path, errno));

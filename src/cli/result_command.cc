@@ -100,14 +100,8 @@ class NewFile {
   }
 
   Status write(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t n = ::write(fd_, text.data(), text.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(errno_error("cannot write", path_, errno));
-      bytes_ += static_cast<std::uint64_t>(n);
-      text.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return {};
+    bytes_ += text.size();
+    return write_all(fd_, text, path_);
   }
   Status finish() {
     const int closed = ::close(std::exchange(fd_, -1));

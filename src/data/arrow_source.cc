@@ -110,15 +110,7 @@ Result<std::shared_ptr<ScanReport>> open_arrow_view(Session& session, const std:
     sql += fmt::format("{}SELECT {} FROM {}", sql.empty() ? "" : " UNION ALL ", columns,
                        scan_sql(handle));
   }
-  POLYSOME_TRY(
-      session.run(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS {}", sql_identifier(view), sql)));
-  // A view of the same name lets go of the scans of the one before.
-  using Handles = std::map<std::string, std::vector<std::uint64_t>>;
-  auto& open = session.attachment("open_arrow_views");
-  if (open == nullptr) open = std::make_shared<Handles>();
-  auto& of_view = (*std::static_pointer_cast<Handles>(open))[view];
-  for (const auto handle : of_view) session.release(handle);
-  of_view = std::move(handles);
+  POLYSOME_TRY(session.open_view(view, sql, std::move(handles)));
   return report;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
+#include "base/unique_fd.h"
 #include "data/file_map.h"
 #include "data/table_source.h"
 
@@ -19,20 +20,6 @@ namespace polysome {
 namespace {
 
 constexpr std::size_t kEnd = 4096;
-
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string compression_by(std::string_view head) {
   if (head.starts_with("\x1f\x8b")) return "gzip";
@@ -46,7 +33,7 @@ std::string compression_by(std::string_view head) {
 }  // namespace
 
 Result<FileLook> look_at_file(const std::string& path) {
-  const Descriptor file(path);
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat st{};
   if (file.get() < 0 || ::fstat(file.get(), &st) != 0)
     return fail(errno_error("cannot open", path, errno));

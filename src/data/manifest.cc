@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "base/unique_fd.h"
 
 namespace polysome {
 namespace {
@@ -29,27 +30,13 @@ std::unexpected<Error> lost(const fs::path& manifest, std::string why) {
                           name.substr(0, name.find('.')), why));
 }
 
-class OpenFile {
- public:
-  explicit OpenFile(const fs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~OpenFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 struct Content {
   std::uint64_t bytes = 0;
   std::string xxhash;
 };
 
 Result<Content> hash_file(const fs::path& path) {
-  const OpenFile file(path);
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return fail(errno_error("cannot open", path, errno));
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
                                                                               XXH3_freeState);

@@ -43,16 +43,7 @@ bool MatrixReader::open_next_piece() {
   if (next_piece_ == scan_->pieces.size()) return false;
   piece_ = next_piece_++;
   const ScanPiece& p = scan_->pieces[piece_];
-  std::vector<std::uint32_t> wanted;
-  for (auto* list : {&labels_, &values_})
-    for (const auto& c : *list) wanted.push_back(p.field_of(c.index));
-  std::ranges::sort(wanted);
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  for (auto* list : {&labels_, &values_})
-    for (auto& c : *list) {
-      c.at = p.field_of(c.index);
-      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(wanted, c.at) - wanted.begin());
-    }
+  const auto wanted = place_fields(p, {&labels_, &values_});
   floor_ = p.file->text().data();
   counted_ = p.begin;
   cutter_.emplace(p.file->text(), p.begin, p.limit, scan_->shape, scan_->expected_fields, wanted);

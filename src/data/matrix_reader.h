@@ -34,7 +34,7 @@ class MatrixReader {
   struct Column {
     const ScanColumn* column = nullptr;
     std::size_t index = 0;
-    std::size_t at = 0;      // field
+    std::uint32_t at = 0;    // field
     std::size_t wanted = 0;  // place among the cutter's wanted fields
     bool plain = false;      // no texts are declared to be missing
     bool quick = false;      // the usual forms of its numbers may be read the short way

@@ -4,6 +4,9 @@
 // (operations/text_states.h). The slot's thread.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +40,25 @@ struct ScanPiece {
     return fields.empty() ? static_cast<std::uint32_t>(column) : fields[column];
   }
 };
+
+// The fields of the piece's rows that a cutter has to give for the columns of these lists and for
+// `also`, ascending. Each column (`index`) is told its field (`at`) and its place among them
+// (`wanted`).
+template <class Column>
+std::vector<std::uint32_t> place_fields(const ScanPiece& piece,
+                                        std::initializer_list<std::vector<Column>*> lists,
+                                        std::vector<std::uint32_t> also = {}) {
+  for (const auto* list : lists)
+    for (const auto& c : *list) also.push_back(piece.field_of(c.index));
+  std::ranges::sort(also);
+  also.erase(std::unique(also.begin(), also.end()), also.end());
+  for (auto* list : lists)
+    for (auto& c : *list) {
+      c.at = piece.field_of(c.index);
+      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(also, c.at) - also.begin());
+    }
+  return also;
+}
 
 struct TextScan {
   bool ndjson = false;

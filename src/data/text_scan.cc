@@ -380,23 +380,11 @@ void scan_chunk(duckdb_function_info info, duckdb_data_chunk chunk) {
 }  // namespace
 
 Status register_text_scan(Session& session) {
-  auto& done = session.attachment("text_scan");
-  if (done != nullptr) return {};
-  duckdb_table_function f = duckdb_create_table_function();
-  duckdb_table_function_set_name(f, "ps_scan");
-  duckdb_logical_type handle = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
-  duckdb_table_function_add_parameter(f, handle);
-  duckdb_destroy_logical_type(&handle);
-  duckdb_table_function_set_extra_info(f, &session, nullptr);
-  duckdb_table_function_set_bind(f, bind);
-  duckdb_table_function_set_init(f, start);
-  duckdb_table_function_set_function(f, scan_chunk);
-  duckdb_table_function_supports_projection_pushdown(f, true);
-  const bool good = duckdb_register_table_function(session.connection(), f) == DuckDBSuccess;
-  duckdb_destroy_table_function(&f);
-  if (!good) return fail(Code::kInternal, "the text reader could not be registered");
-  done = std::make_shared<int>(1);
-  return {};
+  return session.register_table_function({.name = "ps_scan",
+                                          .bind = bind,
+                                          .start = start,
+                                          .fill = scan_chunk,
+                                          .only_asked_columns = true});
 }
 
 Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::string& view,
@@ -407,16 +395,9 @@ Result<std::shared_ptr<ScanReport>> open_text_view(Session& session, const std::
   POLYSOME_ASSIGN(auto scan, make_text_scan(source, partitions, options));
   // With the report lives the scan: its borders may be asked for when the view is another.
   std::shared_ptr<ScanReport> report(scan, scan->report.get());
-  // A view of the same name lets go of the files of the one before.
-  auto& open = session.attachment("open_views");
-  if (open == nullptr) open = std::make_shared<std::map<std::string, std::uint64_t>>();
-  auto& handles = *std::static_pointer_cast<std::map<std::string, std::uint64_t>>(open);
   const std::uint64_t handle = session.hold(std::move(scan));
-  POLYSOME_TRY(session.run(
-      fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ps_scan({}::UBIGINT)",
-                  sql_identifier(view), handle)));
-  if (const auto it = handles.find(view); it != handles.end()) session.release(it->second);
-  handles[view] = handle;
+  POLYSOME_TRY(
+      session.open_view(view, fmt::format("SELECT * FROM ps_scan({}::UBIGINT)", handle), {handle}));
   return report;
 }
 

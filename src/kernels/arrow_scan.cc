@@ -221,23 +221,8 @@ Status export_schema(RowStream& result, const std::string& path, duckdb_arrow_op
 }  // namespace
 
 Status register_arrow_scan(Session& session) {
-  auto& done = session.attachment("arrow_scan");
-  if (done != nullptr) return {};
-  duckdb_table_function f = duckdb_create_table_function();
-  duckdb_table_function_set_name(f, "ps_arrow");
-  duckdb_logical_type handle = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
-  duckdb_table_function_add_parameter(f, handle);
-  duckdb_destroy_logical_type(&handle);
-  duckdb_table_function_set_extra_info(f, &session, nullptr);
-  duckdb_table_function_set_bind(f, bind);
-  duckdb_table_function_set_init(f, start);
-  duckdb_table_function_set_function(f, fill);
-  duckdb_table_function_supports_projection_pushdown(f, true);
-  const bool good = duckdb_register_table_function(session.connection(), f) == DuckDBSuccess;
-  duckdb_destroy_table_function(&f);
-  if (!good) return fail(Code::kInternal, "the table function ps_arrow could not be registered");
-  done = std::make_shared<int>(1);
-  return {};
+  return session.register_table_function(
+      {.name = "ps_arrow", .bind = bind, .start = start, .fill = fill, .only_asked_columns = true});
 }
 
 Result<std::uint64_t> write_arrow(Session& session, const std::string& select,

@@ -53,22 +53,8 @@ void fill(duckdb_function_info info, duckdb_data_chunk chunk) {
 }  // namespace
 
 Status register_row_source(Session& session) {
-  auto& done = session.attachment("row_source");
-  if (done != nullptr) return {};
-  duckdb_table_function f = duckdb_create_table_function();
-  duckdb_table_function_set_name(f, "ps_rows");
-  duckdb_logical_type handle = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
-  duckdb_table_function_add_parameter(f, handle);
-  duckdb_destroy_logical_type(&handle);
-  duckdb_table_function_set_extra_info(f, &session, nullptr);
-  duckdb_table_function_set_bind(f, bind);
-  duckdb_table_function_set_init(f, start);
-  duckdb_table_function_set_function(f, fill);
-  const bool good = duckdb_register_table_function(session.connection(), f) == DuckDBSuccess;
-  duckdb_destroy_table_function(&f);
-  if (!good) return fail(Code::kInternal, "the table function ps_rows could not be registered");
-  done = std::make_shared<int>(1);
-  return {};
+  return session.register_table_function(
+      {.name = "ps_rows", .bind = bind, .start = start, .fill = fill});
 }
 
 }  // namespace polysome

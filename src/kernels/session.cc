@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -155,7 +156,8 @@ struct Session::State {
   std::optional<Error> error;  // left by a table function of ours during the running query
   std::uint64_t next_handle = 1;
   std::map<std::uint64_t, std::shared_ptr<void>> held;
-  std::map<std::string, std::shared_ptr<void>, std::less<>> attachments;
+  std::set<std::string> functions;                          // registered
+  std::map<std::string, std::vector<std::uint64_t>> views;  // what they hold
 
   ~State() {
     // Held objects may be referred to by running scans: the database goes first.
@@ -354,8 +356,33 @@ std::shared_ptr<void> Session::held(std::uint64_t handle) const {
 
 void Session::release(std::uint64_t handle) { state_->held.erase(handle); }
 
-std::shared_ptr<void>& Session::attachment(std::string_view room) {
-  return state_->attachments[std::string(room)];
+Status Session::register_table_function(const TableFunction& function) {
+  if (!state_->functions.insert(function.name).second) return {};
+  duckdb_table_function f = duckdb_create_table_function();
+  duckdb_table_function_set_name(f, function.name);
+  duckdb_logical_type handle = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
+  duckdb_table_function_add_parameter(f, handle);
+  duckdb_destroy_logical_type(&handle);
+  duckdb_table_function_set_extra_info(f, this, nullptr);
+  duckdb_table_function_set_bind(f, function.bind);
+  duckdb_table_function_set_init(f, function.start);
+  duckdb_table_function_set_function(f, function.fill);
+  duckdb_table_function_supports_projection_pushdown(f, function.only_asked_columns);
+  const bool good = duckdb_register_table_function(state_->connection, f) == DuckDBSuccess;
+  duckdb_destroy_table_function(&f);
+  if (good) return {};
+  state_->functions.erase(function.name);
+  return fail(Code::kInternal,
+              std::string("the table function ") + function.name + " could not be registered");
+}
+
+Status Session::open_view(const std::string& view, const std::string& select,
+                          std::vector<std::uint64_t> handles) {
+  POLYSOME_TRY(run("CREATE OR REPLACE TEMP VIEW " + sql_identifier(view) + " AS " + select));
+  auto& held = state_->views[view];
+  for (const auto handle : held) release(handle);
+  held = std::move(handles);
+  return {};
 }
 
 std::string sql_identifier(std::string_view name) {

@@ -67,6 +67,16 @@ class RowStream {
   std::unique_ptr<State> state_;
 };
 
+// A table function of ours: SELECT … FROM name(handle::UBIGINT), with the number of an object that
+// is held. The three callbacks find the session as their extra info.
+struct TableFunction {
+  const char* name = nullptr;
+  duckdb_table_function_bind_t bind = nullptr;
+  duckdb_table_function_init_t start = nullptr;
+  duckdb_table_function_t fill = nullptr;
+  bool only_asked_columns = false;  // projection pushdown
+};
+
 class Session {
  public:
   // Opens in memory with threads=1, registers the kernels' functions, leaves it unlocked.
@@ -96,9 +106,11 @@ class Session {
   std::uint64_t hold(std::shared_ptr<void> object);
   std::shared_ptr<void> held(std::uint64_t handle) const;
   void release(std::uint64_t handle);
-  // One object of a room's own (what it has registered in this session); null until the room sets
-  // it.
-  std::shared_ptr<void>& attachment(std::string_view room);
+  // Once; again is fine.
+  Status register_table_function(const TableFunction& function);
+  // A temporary view over held objects, which go when a view of the same name takes its place.
+  Status open_view(const std::string& view, const std::string& select,
+                   std::vector<std::uint64_t> handles);
 
  private:
   friend class RowStream;

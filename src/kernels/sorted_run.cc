@@ -30,15 +30,7 @@ class File {
 
   bool is_open() const { return fd_ >= 0; }
   const std::string& path() const { return path_; }
-  Status write(std::string_view bytes) const {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(errno_error("cannot write", path_, errno));
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return {};
-  }
+  Status write(std::string_view bytes) const { return write_all(fd_, bytes, path_); }
   // All of [offset, offset + size).
   Status read(char* to, std::size_t size, std::uint64_t offset) const {
     while (size > 0) {

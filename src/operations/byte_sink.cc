@@ -126,13 +126,7 @@ Status ByteSink::write_raw(std::string_view bytes) {
 }
 
 Status ByteSink::flush() {
-  std::string_view rest = buffer_;
-  while (!rest.empty()) {
-    const ssize_t n = ::write(fd_, rest.data(), rest.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(errno_error("cannot write", path_, errno));
-    rest.remove_prefix(static_cast<std::size_t>(n));
-  }
+  POLYSOME_TRY(write_all(fd_, buffer_, path_));
   buffer_.clear();
   return {};
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/unique_fd.h"
 
 namespace polysome {
 namespace {
@@ -44,20 +45,6 @@ class Taker {
 
  private:
   std::string_view text_;
-};
-
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
 };
 
 Status read_at(int fd, void* to, std::size_t bytes, std::uint64_t offset, const std::string& path) {
@@ -209,7 +196,7 @@ TileReader::TileReader(const TilePlan& plan, std::vector<std::string> paths,
 
 Status TileReader::read(std::size_t first, std::size_t n, double* out) const {
   for (const auto& part : parts_) {
-    const Descriptor file(part.path);
+    const UniqueFd file(::open(part.path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.get() < 0) return fail(Code::kIo, "output lost: " + part.path + " is not there");
     std::uint64_t at = 0;  // of the tile
     for (const auto rows : part.tiles) {

@@ -152,17 +152,9 @@ template <bool kSquares>
 void States<kSquares>::open_piece(std::size_t piece) {
   piece_ = piece;
   const ScanPiece& p = scan_->pieces[piece];
-  std::vector<std::uint32_t> wanted;
-  for (auto* list : {&keys_, &values_})
-    for (const auto& c : *list) wanted.push_back(p.field_of(c.index));
-  if (gate_) gate_->need(p, &wanted);
-  std::ranges::sort(wanted);
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  for (auto* list : {&keys_, &values_})
-    for (auto& c : *list) {
-      c.at = p.field_of(c.index);
-      c.wanted = static_cast<std::size_t>(std::ranges::lower_bound(wanted, c.at) - wanted.begin());
-    }
+  std::vector<std::uint32_t> tested;
+  if (gate_) gate_->need(p, &tested);
+  const auto wanted = place_fields(p, {&keys_, &values_}, std::move(tested));
   floor_ = p.file->text().data();
   counted_ = p.begin;
   cutter_.emplace(p.file->text(), p.begin, p.limit, scan_->shape, scan_->expected_fields, wanted);

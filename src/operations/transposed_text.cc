@@ -60,14 +60,8 @@ class OutFile {
   OutFile& operator=(const OutFile&) = delete;
 
   Status write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(errno_error("cannot write", path_, errno));
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-      at_ += static_cast<std::uint64_t>(n);
-    }
-    return {};
+    at_ += bytes.size();
+    return write_all(fd_, bytes, path_);
   }
   // A whole file behind what is there; without a way through this process where the system can.
   Status append(const std::string& from) {

@@ -13,8 +13,8 @@
 #include <set>
 #include <system_error>
 
+#include "base/unique_fd.h"
 #include "kernels/arrow_library.h"
-#include "worker/unique_fd.h"
 
 namespace polysome {
 namespace {

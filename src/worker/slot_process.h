@@ -11,9 +11,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/unique_fd.h"
 #include "model/frames.h"
 #include "worker/options.h"
-#include "worker/unique_fd.h"
 
 namespace polysome {
 

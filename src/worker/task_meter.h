@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "worker/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace polysome {
 

@@ -20,11 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "model/frames.h"
 #include "model/json.h"
 #include "model/task.h"
 #include "worker/options.h"
-#include "worker/unique_fd.h"
 
 namespace polysome::test {
 

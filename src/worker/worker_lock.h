@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "worker/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace polysome {
 

@@ -1,17 +1,12 @@
 // What the worker finds when it opens this library.
 #include "columnar/arrow_files.h"
 #include "columnar/wide_parquet_reader.h"
-#include "columnar/wide_parquet_writer.h"
 
 namespace polysome::columnar {
 namespace {
 
 class Library final : public ArrowLibrary {
  public:
-  Result<std::unique_ptr<WideParquetWriter>> create_wide_parquet(
-      const std::string& path, const std::vector<WideColumn>& columns) const override {
-    return make_wide_parquet_writer(path, columns);
-  }
   Result<std::unique_ptr<WideParquetReader>> open_wide_parquet(
       const std::string& path) const override {
     return make_wide_parquet_reader(path);

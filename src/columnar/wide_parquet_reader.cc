@@ -127,7 +127,9 @@ class Reader final : public WideParquetReader {
     for (std::size_t g = 0; g < group_rows_.size(); begin += group_rows_[g++]) {
       const std::uint64_t end = begin + group_rows_[g];
       if (end <= first || begin >= first + n) continue;
-      const auto base = reader_->RowGroup(static_cast<int>(g))->Column(leaves_[column]);
+      if (!group_ || group_at_ != g) group_ = reader_->RowGroup(static_cast<int>(g));
+      group_at_ = g;
+      const auto base = group_->Column(leaves_[column]);
       auto* typed = static_cast<Typed*>(base.get());
       const std::uint64_t from = std::max(first, begin);
       std::uint64_t left = std::min(first + n, end) - from;
@@ -158,6 +160,8 @@ class Reader final : public WideParquetReader {
 
   std::string path_;
   std::unique_ptr<parquet::ParquetFileReader> reader_;
+  std::shared_ptr<parquet::RowGroupReader> group_;  // the one read from last
+  std::size_t group_at_ = 0;
   std::vector<Column> columns_;
   std::vector<int> leaves_;  // first leaf of each
   const parquet::schema::Node* last_ = nullptr;

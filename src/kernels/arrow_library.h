@@ -6,12 +6,10 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -21,31 +19,6 @@ struct ArrowArray;
 struct ArrowSchema;
 
 namespace polysome {
-
-inline constexpr std::int64_t kMissingWhole = std::numeric_limits<std::int64_t>::min();
-
-enum class WideType { kDouble, kInt64, kText };
-struct WideColumn {
-  std::string name;
-  WideType type = WideType::kDouble;
-};
-
-// Writes a Parquet file of any width, a column at a time: rows(n) begins a row group of n rows,
-// then come the values of its columns, in the order of the schema, each column whole; values of
-// several columns of one type may come together, column after column. A row group should hold some
-// MB, and a very wide file should have few: its footer has an entry for every column of each.
-// Missing (NaN, kMissingWhole, nullopt) is written as null. Not there, or not whole, unless close()
-// succeeded; durable once the caller has synced it. Errors: kDiskFull, kIo, kOutOfMemory, kInternal
-// for values out of turn.
-class WideParquetWriter {
- public:
-  virtual ~WideParquetWriter() = default;
-  virtual Status rows(std::uint64_t n) = 0;
-  virtual Status doubles(std::span<const double> column_major) = 0;
-  virtual Status wholes(std::span<const std::int64_t> column_major) = 0;
-  virtual Status texts(std::span<const std::optional<std::string_view>> column_major) = 0;
-  virtual Status close() = 0;
-};
 
 // One Parquet file, read a column at a time. Errors: kUserData for what is no Parquet or broken.
 class WideParquetReader {
@@ -85,7 +58,7 @@ class ArrowReader {
   virtual Result<std::uint64_t> next(std::uint64_t most, ArrowArray* out) = 0;
 };
 
-// Writes a file of Arrow IPC. As for Parquet: whole only when close() succeeded.
+// Writes a file of Arrow IPC: whole only when close() succeeded.
 class ArrowWriter {
  public:
   virtual ~ArrowWriter() = default;
@@ -97,8 +70,6 @@ class ArrowWriter {
 class ArrowLibrary {
  public:
   virtual ~ArrowLibrary() = default;
-  virtual Result<std::unique_ptr<WideParquetWriter>> create_wide_parquet(
-      const std::string& path, const std::vector<WideColumn>& columns) const = 0;
   virtual Result<std::unique_ptr<WideParquetReader>> open_wide_parquet(
       const std::string& path) const = 0;
   // Only these columns (ascending places), or all.

@@ -11,6 +11,7 @@
 #include "operations/aggregate_plan.h"
 #include "operations/query_states.h"
 #include "operations/text_states.h"
+#include "operations/wide_states.h"
 
 namespace polysome {
 namespace {
@@ -346,11 +347,39 @@ Result<bool> scan_parquet(TaskEnv& env, const AggregateDetails& details) {
 }
 
 // False: it has to be done in SQL.
+// Very wide Parquet, column by column.
+Result<bool> scan_wide_parquet(TaskEnv& env, const AggregateDetails& details) {
+  const auto& source = env.plan().inputs.front().source;
+  if (source.format != "parquet" || !details.keys.empty() || details.columns.size() <= kNarrow ||
+      !details.where.empty() || !reads_alike(source))
+    return false;
+  WideStatesPlan plan;
+  for (const auto& c : details.columns) {
+    if (!is_number(c.kind) || !c.sql.empty()) return false;
+    plan.columns.push_back(c.name);
+    plan.shape.values.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64
+                                                              : ValueType::kDouble);
+  }
+  plan.squares = details.second_moments();
+  plan.shape.extremes = details.has("min") || details.has("max");
+  plan.shape.memory = env.context.memory / 4;
+  POLYSOME_ASSIGN(auto own, env.own_partition(1, 0));
+  POLYSOME_TRY(check_unchanged(source, own.pieces));
+  const auto states = make_wide_states(source, std::move(own.pieces), own.options, plan);
+  POLYSOME_ASSIGN(const bool done, states->read());
+  if (!done) return false;
+  env.output.result.bytes_in += own.bytes;
+  POLYSOME_TRY(write_states(env, details, *states));
+  return true;
+}
+
 Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
   // Work that is cut in pieces for want of memory spills, too.
   if (details.counts_values() || env.spec.split > 1) return false;
   POLYSOME_ASSIGN(const bool done, scan_text(env, details));
-  return done ? true : scan_parquet(env, details);
+  if (done) return true;
+  POLYSOME_ASSIGN(const bool by_column, scan_wide_parquet(env, details));
+  return by_column ? true : scan_parquet(env, details);
 }
 
 Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {

@@ -275,6 +275,46 @@ TEST_F(AggregateTest, GroupsStraightFromParquetAreWhatSqlSays) {
     }
 }
 
+// NaN (missing in Parquet), infinities, both zeros, missing values and a column that has only NaN
+// or nothing.
+std::string odd_numbers(const std::string& file, int columns) {
+  std::string list = "i % 3 AS k";
+  for (int c = 0; c < columns; ++c)
+    list += fmt::format(
+        ", CASE WHEN (i + {0}) % 7 = 0 THEN NULL WHEN (i * {0}) % 11 = 5 THEN 'NaN'::DOUBLE "
+        "WHEN i = {0} THEN 'Infinity'::DOUBLE WHEN i % 13 = 4 THEN -0.0 "
+        "ELSE (i - 50) * 1e{1} / 3 END AS d{0}, CASE WHEN i % 5 = {1} THEN NULL ELSE i * {0} END "
+        "AS n{0}, (i / 8)::FLOAT AS f{0}",
+        c, c % 5);
+  list += ", 'NaN'::DOUBLE AS nothing_else, NULL::DOUBLE AS nothing";
+  const auto session = Session::open({});
+  EXPECT_TRUE(session);
+  const auto done = (*session)->run(
+      fmt::format("COPY (SELECT {} FROM range(2500) t(i)) TO {} (FORMAT parquet, ROW_GROUP_SIZE "
+                  "2048)",
+                  list, sql_text(file)));
+  EXPECT_TRUE(done) << done.error().message;
+  return file;
+}
+
+TEST_F(AggregateTest, OddNumbersOfParquetByGroupsAndByColumnAreWhatSqlSays) {
+  const std::string narrow = odd_numbers(folder / "narrow.parquet", 2);
+  const std::string wide = odd_numbers(folder / "wide.parquet", 22);
+  for (const Json& operations :
+       {Json{"min", "max", "count", "missing"}, Json{"sum", "mean", "std"}})
+    for (const auto& [source, group] : {std::pair(narrow, "k"), std::pair(wide, "")}) {
+      Json p = {{"columns", "*"}, {"operation", operations}};
+      if (*group != '\0') p["group_by"] = group;
+      Json by_sql = p;
+      by_sql["where"] = "true";
+      const std::string expected = dump(driver.rows(run(by_sql, source)));
+      for (const int parts : {1, 7}) {
+        driver.description.spec.partition_size = size_for(source, parts);
+        EXPECT_EQ(dump(driver.rows(run(p, source))), expected) << dump(p) << parts;
+      }
+    }
+}
+
 TEST_F(AggregateTest, AKeyThatIsOneNulIsNotAMissingOne) {
   const std::string source = folder / "nul.parquet";
   const auto session = Session::open({});

@@ -82,15 +82,17 @@ class TaskEnv {
   bool cancelled() const;
   Status check_cancelled() const;
 
- private:
-  Result<std::uint64_t> copy_parquet(const std::string& select, const std::string& path);
-  ScanOptions scan_options(std::uint64_t bytes_before, int passes, std::uint64_t bytes);
+  // This task's ranges of an input, for whoever reads them by itself: how, and what they weigh.
   struct OwnPartition {
     std::vector<Partition> pieces;
     ScanOptions options;
     std::uint64_t bytes = 0;
   };
   Result<OwnPartition> own_partition(int passes, std::size_t index);
+
+ private:
+  Result<std::uint64_t> copy_parquet(const std::string& select, const std::string& path);
+  ScanOptions scan_options(std::uint64_t bytes_before, int passes, std::uint64_t bytes);
   // Of the operation's details: what the reader of the first input may leave out (row_tests.h).
   Json row_tests() const;
 

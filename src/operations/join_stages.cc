@@ -97,17 +97,10 @@ Status sort_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const std::uint32_t input, env.body_number("input"));
   const char* view = input == 0 ? kLeftView : kRightView;
   POLYSOME_TRY(env.open_partition(view, 1, input));
-  const auto rows = sort_rows(env,
-                              input == 0 ? select_of(join.left_key, join.left_columns, view)
-                                         : select_of(join.right_key, join.right_columns, view),
-                              {.positions = true});
-  if (!rows) {
-    if (env.dispute(rows.error())) return {};
-    return std::unexpected(rows.error());
-  }
-  env.finish_scan();
-  env.output.result.rows = *rows;
-  return {};
+  return sort_partition(env,
+                        input == 0 ? select_of(join.left_key, join.left_columns, view)
+                                   : select_of(join.right_key, join.right_columns, view),
+                        {.positions = true});
 }
 
 // --- matching ---

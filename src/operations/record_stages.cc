@@ -86,6 +86,8 @@ Status each_record(
   }
 }
 
+namespace {
+
 Result<std::uint64_t> sort_rows(TaskEnv& env, const std::string& select, const SortRules& rules) {
   RecordSorter sorter(sorting_memory(env), scratch_name(env, kRunRole), rules.limit);
   std::string placed;
@@ -100,6 +102,19 @@ Result<std::uint64_t> sort_rows(TaskEnv& env, const std::string& select, const S
   POLYSOME_ASSIGN(const std::uint64_t rows, sorter.finish(env.path_of(kRunRole)));
   env.note_file(kRunRole, rows);
   return rows;
+}
+
+}  // namespace
+
+Status sort_partition(TaskEnv& env, const std::string& select, const SortRules& rules) {
+  const auto rows = sort_rows(env, select, rules);
+  if (!rows) {
+    if (env.dispute(rows.error())) return {};
+    return std::unexpected(rows.error());
+  }
+  env.finish_scan();
+  env.output.result.rows = *rows;
+  return {};
 }
 
 Result<StageRuns> stage_runs(const TaskEnv& env, const std::string& stage, std::uint32_t tasks,

@@ -28,8 +28,9 @@ struct SortRules {
       std::nullopt;        // only the first rows in the order of the key are kept
   bool positions = false;  // each record begins with its row's position
 };
-// `select`: as above. Writes the run kRunRole of this attempt; returns its rows.
-Result<std::uint64_t> sort_rows(TaskEnv& env, const std::string& select, const SortRules& rules);
+// The rest of a task that has opened its partition: `select` (as above) over it becomes the run
+// kRunRole of this attempt, and its rows are the task's.
+Status sort_partition(TaskEnv& env, const std::string& select, const SortRules& rules);
 
 // Where a row is in its dataset, as bytes that compare like it.
 inline constexpr std::size_t kPositionBytes = 12;

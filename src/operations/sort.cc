@@ -115,18 +115,11 @@ std::optional<std::uint64_t> limit_of(const Json& details) {
 Status scan_body(TaskEnv& env) {
   const Json& details = env.plan().details;
   POLYSOME_TRY(env.open_partition(kView, 1));
-  const auto rows =
-      sort_rows(env,
-                fmt::format("SELECT {}, {} FROM {}", details.at("key").get<std::string>(),
-                            all_columns(env.plan().inputs[0].source), sql_identifier(kView)),
-                {.limit = limit_of(details)});
-  if (!rows) {
-    if (env.dispute(rows.error())) return {};
-    return std::unexpected(rows.error());
-  }
-  env.finish_scan();
-  env.output.result.rows = *rows;
-  return {};
+  return sort_partition(
+      env,
+      fmt::format("SELECT {}, {} FROM {}", details.at("key").get<std::string>(),
+                  all_columns(env.plan().inputs[0].source), sql_identifier(kView)),
+      {.limit = limit_of(details)});
 }
 
 Status merge_body(TaskEnv& env) {

@@ -1,6 +1,7 @@
 """The real program as tests use it: started in folders of its own on a free port, talked to over HTTP,
 stopped by its own pid. Waiting is always for a condition, with a generous limit."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -279,3 +280,15 @@ class Service:
                     continue
                 found[path] = (stat.st_ino, stat.st_mtime_ns)
         return found
+
+
+@contextlib.contextmanager
+def running(folder, workers, threads, **options):
+    """A service with a running cluster of so many workers and threads, ended afterwards."""
+    service = Service(folder, **options)
+    service.start()
+    try:
+        service.start_cluster(workers, threads)
+        yield service
+    finally:
+        service.stop()

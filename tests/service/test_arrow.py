@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 import tables
-from polysome_service import PROGRAM, Service
+from polysome_service import PROGRAM, running
 
 NASTY = ["plain", "", None, 'a "quoted", one', "two\nlines", "tab\there", "ünïcode 基因 🧬", "NA", " padded "]
 
@@ -36,13 +36,8 @@ def write_stream(table, path, **options):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    service = Service(tmp_path_factory.mktemp("arrow"))
-    service.start()
-    try:
-        service.start_cluster(1, 2)
+    with running(tmp_path_factory.mktemp("arrow"), 1, 2) as service:
         yield service
-    finally:
-        service.stop()
 
 
 def download(service, job, format_):

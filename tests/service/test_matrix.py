@@ -6,19 +6,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from polysome_service import Service
+from polysome_service import Service, running
 from references import same
 
 
 @pytest.fixture(scope="module")
 def real_service(tmp_path_factory, real_data):
-    service = Service(tmp_path_factory.mktemp("matrix"), data_dirs=[real_data])
-    service.start()
-    try:
-        service.start_cluster(2, 1)
+    with running(tmp_path_factory.mktemp("matrix"), 2, 1, data_dirs=[real_data]) as service:
         yield service
-    finally:
-        service.stop()
 
 
 def test_a_gct_says_itself_how_it_lies(real_service, real_data):

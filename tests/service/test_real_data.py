@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from polysome_service import LONG, Service
+from polysome_service import LONG, running
 from references import QUANTILES, STATISTICS, check_columns, same
 
 
@@ -68,13 +68,8 @@ def test_empty_and_constant_columns(shared_service):
 
 @pytest.fixture(scope="module")
 def real_service(tmp_path_factory, real_data):
-    service = Service(tmp_path_factory.mktemp("real"), data_dirs=[real_data])
-    service.start()
-    try:
-        service.start_cluster(2, 2)
+    with running(tmp_path_factory.mktemp("real"), 2, 2, data_dirs=[real_data]) as service:
         yield service
-    finally:
-        service.stop()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import zlib
 import pandas as pd
 import pytest
 
-from polysome_service import LONG, PATIENCE, PROGRAM, Service
+from polysome_service import LONG, PATIENCE, PROGRAM, running
 
 LETTERS = ["a", "b c", ",", "\n", "\r\n", '"', "é", "日本", "#", "\t", "0", " ", "x" * 300]
 
@@ -85,13 +85,8 @@ def text_of(service, job):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    service = Service(tmp_path_factory.mktemp("text"))
-    service.start()
-    try:
-        service.start_cluster(1, 2)
+    with running(tmp_path_factory.mktemp("text"), 1, 2) as service:
         yield service
-    finally:
-        service.stop()
 
 
 def convert(service, path, names, size, **more):

@@ -2,7 +2,7 @@
 """Polysome and its peers on the same files, in alternation, whole commands from start to printed answer.
 
     bench/compare/compare.py [--build build/release] [--folder DIR] [--rounds 5] [--small]
-                             [--only all,one,long,gzip,parquet,first,sizes]
+                             [--only all,one,long,gzip,parquet,wideparquet,transpose,first,sizes]
                              [--peers polars,duckdb,pandas,pyarrow,dask] [--largest 2000]
 
 Questions: all     means of all columns of a 2,000 x 20,000 CSV
@@ -10,6 +10,8 @@ Questions: all     means of all columns of a 2,000 x 20,000 CSV
            long    mean, standard deviation and count by gene of a CSV of 25 million rows, 5 columns
            gzip    the same, gzipped
            parquet the same of the table as Parquet, as Polars writes it
+           wideparquet  means of all columns of the 2,000 x 20,000 table as Parquet, as Polars writes it
+           transpose  a 60,000 x 1,000 matrix from CSV, turned, to Parquet
            first   how long a file as large as the largest of `sizes` waits for its first task
            sizes   cost per byte of `long` from 10 MB to --largest MB
 Two threads each; best of the rounds; a program that takes over a minute, or fails (inf), is run once. The peers live in
@@ -31,6 +33,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PEERS = ["polars", "duckdb", "pandas", "pyarrow", "dask"]
+ABLE = {"transpose": ["polars", "pandas"]}  # the others have no such operation
 PACKAGES = ["polars", "duckdb", "pandas", "pyarrow", "dask[dataframe]", "numpy"]
 SLOW = 60
 
@@ -39,7 +42,7 @@ parser.add_argument("--build", default=str(ROOT / "build/release"))
 parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "polysome-compare"))
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--small", action="store_true", help="a tenth of the sizes, to try the script")
-parser.add_argument("--only", default="all,one,long,gzip,parquet,first,sizes")
+parser.add_argument("--only", default="all,one,long,gzip,parquet,wideparquet,transpose,first,sizes")
 parser.add_argument("--largest", type=int, default=2000, help="MB of the largest file of sizes and first")
 parser.add_argument("--peers", default=",".join(PEERS))
 
@@ -54,14 +57,23 @@ def environment(folder):
 
 
 def polysome_command(build, question, file):
+    if question == "transpose":
+        way = ["orientation=samples_as_rows", "layout.orientation=features_as_rows"]
+        return [f"{build}/polysome", "run", "convert", str(file), *way, "--workers", "2", "--fresh",
+                "--out", "polysome.parquet"]  # fmt: skip
     words = {
         "all": ["columns=*", "operation=mean"],
+        "wideparquet": ["columns=*", "operation=mean"],
         "one": ["column=g10000", "operation=mean"],
     }.get(question, ["column=expression", "group_by=gene", "operation=mean,std,count"])
     return [f"{build}/polysome", "run", "aggregate", str(file), *words, "--workers", "2", "--fresh"]
 
 
-def polysome_answer(question, text):
+def polysome_answer(question, text, folder):
+    if question == "transpose":
+        import peers  # needs pyarrow, which the peers' environment has
+
+        return peers.turned(folder / "polysome.parquet")
     lines = [line.split(",") for line in text.splitlines()[1:]]
     if question == "one":
         return float(lines[0][1])
@@ -115,19 +127,21 @@ def first_task(command, folder):
 def ask(question, file, options, python, folder):
     commands = {"polysome": polysome_command(options.build, question, file)}
     for peer in options.peers.split(","):
-        commands[peer] = [python, HERE / "peers.py", peer, question, file]
+        if peer in ABLE.get(question, PEERS):
+            commands[peer] = [python, HERE / "peers.py", peer, question, file]
     best, answers = {}, {}
     for round_ in range(options.rounds):
         for name, command in commands.items():
             if round_ > 0 and best[name] > SLOW:
                 continue
+            (folder / "polysome.parquet").unlink(missing_ok=True)
             seconds, text = timed(command, folder)
             best[name] = min(best.get(name, math.inf), seconds)
-            if not text and name == "polysome":
+            if seconds == math.inf and name == "polysome":
                 raise SystemExit(f"{question}: polysome failed")
-            if not text:
+            if seconds == math.inf:
                 continue
-            found = polysome_answer(question, text) if name == "polysome" else json.loads(text)
+            found = polysome_answer(question, text, folder) if name == "polysome" else json.loads(text)
             answers[name] = found
             print(f"  {question} {name} {seconds:.3f} s", file=sys.stderr)
     for name, found in answers.items():
@@ -173,7 +187,7 @@ def main():
     import files as module
 
     scale = 10 if options.small else 1
-    files = module.make(folder, (2000 // scale, 20_000), 25_000_000 // scale)
+    files = module.make(folder, (2000 // scale, 20_000), (60_000 // scale, 1000), 25_000_000 // scale)
     questions = options.only.split(",")
     out = {"files": {k: v.stat().st_size for k, v in files.items()}, "seconds": {}, "limit": {}}
     names = ["polysome", *options.peers.split(",")]
@@ -182,12 +196,12 @@ def main():
     for question in questions:
         if question in ("sizes", "first"):
             continue
-        file = files.get({"all": "wide", "one": "wide"}.get(question, question))
+        file = files.get({"all": "wide", "one": "wide", "transpose": "tall"}.get(question, question))
         best = ask(question, file, options, python, folder)
         bound = limit(file)
         out["seconds"][question], out["limit"][question] = best, bound
-        rows.append((question, *(f"{best[n]:.2f}" for n in names), f"{bound:.3f}", f"{bound / 2 / best['polysome']:.0%}"))
-        ratios.append((question, *(f"{best[n] / best['polysome']:.2f}" for n in names), "", ""))
+        rows.append((question, *(f"{best[n]:.2f}" if n in best else "" for n in names), f"{bound:.3f}", f"{bound / 2 / best['polysome']:.0%}"))
+        ratios.append((question, *(f"{best[n] / best['polysome']:.2f}" if n in best else "" for n in names), "", ""))
     if len(rows) > 1:
         table(rows)
         table(ratios)

@@ -61,12 +61,14 @@ def parquet(source, target):
     pl.scan_csv(source).sink_parquet(target)
 
 
-def make(folder, wide_shape, long_rows):
+def make(folder, wide_shape, tall_shape, long_rows):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows, columns = wide_shape
     files = {
         "wide": folder / f"wide-{rows}x{columns}.csv",
+        "wideparquet": folder / f"wide-{rows}x{columns}.parquet",
+        "tall": folder / f"wide-{tall_shape[0]}x{tall_shape[1]}.csv",
         "long": folder / f"long-{long_rows}.csv",
         "gzip": folder / f"long-{long_rows}.csv.gz",
         "parquet": folder / f"long-{long_rows}.parquet",
@@ -77,6 +79,10 @@ def make(folder, wide_shape, long_rows):
         part = path.with_suffix(".part")
         if name == "wide":
             wide(part, rows, columns)
+        elif name == "tall":
+            wide(part, *tall_shape)
+        elif name == "wideparquet":
+            parquet(files["wide"], part)
         elif name == "long":
             long(part, long_rows)
         elif name == "parquet":

@@ -7,11 +7,28 @@ import sys
 STATISTICS = ["mean", "std", "count"]
 
 
+def is_parquet(file):
+    return file.endswith(".parquet")
+
+
+def turned(target):
+    """What is compared of a transposed matrix: rows, columns, and the sum of one of its columns."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(target, columns=["S0007"])
+    return [table.num_rows, pyarrow.parquet.read_metadata(target).num_columns, pc.sum(table["S0007"]).as_py()]
+
+
 def polars(question, file):
     import polars as pl
 
-    scan = pl.scan_parquet(file) if question == "parquet" else pl.scan_csv(file)
-    if question == "all":
+    if question == "transpose":
+        frame = pl.read_csv(file).transpose(include_header=True, header_name="feature", column_names="sample_id")
+        frame.write_parquet("polars.parquet")
+        return turned("polars.parquet")
+    scan = pl.scan_parquet(file) if is_parquet(file) else pl.scan_csv(file)
+    if question in ("all", "wideparquet"):
         frame = scan.select(pl.exclude("sample_id").mean()).collect()
         return [frame.width, float(sum(frame.row(0)))]
     if question == "one":
@@ -26,7 +43,7 @@ def duckdb(question, file):
     import duckdb
 
     duckdb.execute("SET threads = 2")
-    if question == "all":
+    if question in ("all", "wideparquet"):
         found = duckdb.sql(f"SELECT avg(COLUMNS(* EXCLUDE sample_id)) FROM '{file}'").fetchall()[0]
         return [len(found), sum(found)]
     if question == "one":
@@ -41,14 +58,17 @@ def duckdb(question, file):
 def pandas(question, file):
     import pandas as pd
 
-    if question == "all":
-        means = pd.read_csv(file).drop(columns="sample_id").mean()
+    if question == "transpose":
+        pd.read_csv(file, index_col=0).T.to_parquet("pandas.parquet")
+        return turned("pandas.parquet")
+    if question in ("all", "wideparquet"):
+        read = pd.read_parquet if is_parquet(file) else pd.read_csv
+        means = read(file).drop(columns="sample_id").mean()
         return [len(means), float(means.sum())]
     if question == "one":
         return float(pd.read_csv(file, usecols=["g10000"])["g10000"].mean())
     wanted = ["gene", "expression"]
-    parquet = question == "parquet"
-    read = pd.read_parquet(file, columns=wanted) if parquet else pd.read_csv(file, usecols=wanted)
+    read = pd.read_parquet(file, columns=wanted) if is_parquet(file) else pd.read_csv(file, usecols=wanted)
     groups = read.groupby("gene")["expression"]
     frame = groups.agg(STATISTICS)
     return [len(frame), float(frame["mean"].sum())]
@@ -62,6 +82,9 @@ def pyarrow(question, file):
 
     pa.set_cpu_count(2)
     wanted = {"all": None, "one": ["g10000"]}.get(question, ["gene", "expression"])
+    if question == "wideparquet":
+        means = [pc.mean(c).as_py() for c in pyarrow.parquet.read_table(file).drop(["sample_id"]).columns]
+        return [len(means), sum(means)]
     if question == "parquet":
         return arrow_groups(pyarrow.parquet.read_table(file, columns=["gene", "expression"]), pc)
     # Rows of 140 kB do not fit its usual blocks of 1 MB well.
@@ -91,8 +114,9 @@ def dask(question, file):
     import dask.dataframe as dd
 
     dask.config.set(scheduler="processes", num_workers=2)
-    if question == "all":
-        frame = dd.read_csv(file, sample=4_000_000).drop(columns="sample_id")
+    if question in ("all", "wideparquet"):
+        frame = dd.read_parquet(file) if is_parquet(file) else dd.read_csv(file, sample=4_000_000)
+        frame = frame.drop(columns="sample_id")
         means = frame.mean().compute()
         return [len(means), float(means.sum())]
     if question == "one":

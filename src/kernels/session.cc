@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -150,9 +151,61 @@ duckdb_data_chunk QueryResult::fetch() {
 
 // --- session ---
 
-struct Session::State {
+namespace {
+
+// A database in memory and the one connection to it, as DuckDB's functions need them.
+struct Instance {
   duckdb_database database = nullptr;
   duckdb_connection connection = nullptr;
+
+  Instance() = default;
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+  ~Instance() {
+    if (connection != nullptr) duckdb_disconnect(&connection);
+    if (database != nullptr) duckdb_close(&database);
+  }
+};
+
+Result<std::unique_ptr<Instance>> open_instance(std::optional<std::uint64_t> memory) {
+  auto out = std::make_unique<Instance>();
+  duckdb_config options = nullptr;
+  if (duckdb_create_config(&options) != DuckDBSuccess)
+    return fail(Code::kOutOfMemory, "DuckDB could not be configured: out of memory");
+  const auto set = [&](const char* name, const std::string& value) {
+    return duckdb_set_config(options, name, value.c_str()) == DuckDBSuccess;
+  };
+  const bool good =
+      set("threads", "1") && (!memory || set("memory_limit", fmt::format("{}B", *memory))) &&
+      set("autoinstall_known_extensions", "false") && set("autoload_known_extensions", "false") &&
+      set("preserve_insertion_order", "true");
+  char* message = nullptr;
+  const bool opened =
+      good && duckdb_open_ext(nullptr, &out->database, options, &message) == DuckDBSuccess;
+  duckdb_destroy_config(&options);
+  if (!opened) {
+    const std::string text = message != nullptr ? message : "a setting was refused";
+    duckdb_free(message);
+    return fail(error_of(DUCKDB_ERROR_INVALID, "DuckDB could not be opened: " + text));
+  }
+  if (duckdb_connect(out->database, &out->connection) != DuckDBSuccess)
+    return fail(Code::kInternal, "DuckDB could not be connected to");
+  return out;
+}
+
+// Opened before it was wanted; the main thread's.
+std::unique_ptr<Instance>& spare_instance() {
+  static std::unique_ptr<Instance> spare;
+  return spare;
+}
+
+}  // namespace
+
+struct Session::State {
+  SessionConfig config;
+  std::unique_ptr<Instance> instance;                   // opened by the first use
+  std::atomic<duckdb_connection> connection = nullptr;  // for interrupt(); the instance's
+  bool locked = false;
   std::optional<Error> error;  // left by a table function of ours during the running query
   std::uint64_t next_handle = 1;
   std::map<std::uint64_t, std::shared_ptr<void>> held;
@@ -161,52 +214,71 @@ struct Session::State {
 
   ~State() {
     // Held objects may be referred to by running scans: the database goes first.
-    if (connection != nullptr) duckdb_disconnect(&connection);
-    if (database != nullptr) duckdb_close(&database);
+    instance.reset();
   }
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::open(const SessionConfig& config) {
+std::unique_ptr<Session> Session::make(const SessionConfig& config) {
   auto state = std::make_unique<State>();
-  duckdb_config options = nullptr;
-  if (duckdb_create_config(&options) != DuckDBSuccess)
-    return fail(Code::kOutOfMemory, "DuckDB could not be configured: out of memory");
-  const auto set = [&](const char* name, const std::string& value) {
-    return duckdb_set_config(options, name, value.c_str()) == DuckDBSuccess;
-  };
-  const bool good = set("threads", "1") && set("memory_limit", fmt::format("{}B", config.memory)) &&
-                    set("autoinstall_known_extensions", "false") &&
-                    set("autoload_known_extensions", "false") &&
-                    set("preserve_insertion_order", "true");
-  char* message = nullptr;
-  const bool opened =
-      good && duckdb_open_ext(nullptr, &state->database, options, &message) == DuckDBSuccess;
-  duckdb_destroy_config(&options);
-  if (!opened) {
-    const std::string text = message != nullptr ? message : "a setting was refused";
-    duckdb_free(message);
-    return fail(error_of(DUCKDB_ERROR_INVALID, "DuckDB could not be opened: " + text));
-  }
-  if (duckdb_connect(state->database, &state->connection) != DuckDBSuccess)
-    return fail(Code::kInternal, "DuckDB could not be connected to");
+  state->config = config;
+  return std::unique_ptr<Session>(new Session(std::move(state)));
+}
 
-  std::unique_ptr<Session> session(new Session(std::move(state)));
-  if (!config.temp_folder.empty())
-    POLYSOME_TRY(session->run("SET temp_directory = " + sql_text(config.temp_folder)));
-  if (!config.allowed_paths.empty())
-    POLYSOME_TRY(session->run("SET allowed_paths = " + sql_list(config.allowed_paths)));
-  if (!config.allowed_directories.empty())
-    POLYSOME_TRY(session->run("SET allowed_directories = " + sql_list(config.allowed_directories)));
-  POLYSOME_TRY(register_moments(*session));
+Result<std::unique_ptr<Session>> Session::open(const SessionConfig& config) {
+  auto session = make(config);
+  POLYSOME_TRY(session->ready());
   return session;
 }
 
-duckdb_connection Session::connection() const { return state_->connection; }
+void Session::prepare_one() {
+  if (spare_instance() != nullptr) return;
+  // Whoever needs one says why it cannot be had.
+  if (auto opened = open_instance({})) spare_instance() = std::move(*opened);
+}
+
+void Session::drop_prepared() { spare_instance().reset(); }
+
+Status Session::ready() {
+  if (state_->instance != nullptr) return {};
+  const SessionConfig& config = state_->config;
+  const bool prepared = spare_instance() != nullptr;
+  if (prepared) {
+    state_->instance = std::move(spare_instance());
+  } else {
+    POLYSOME_ASSIGN(state_->instance, open_instance(config.memory));
+  }
+  const Status set_up = [&]() -> Status {
+    if (prepared) POLYSOME_TRY(run(fmt::format("SET memory_limit = '{}B'", config.memory)));
+    if (!config.temp_folder.empty())
+      POLYSOME_TRY(run("SET temp_directory = " + sql_text(config.temp_folder)));
+    if (!config.allowed_paths.empty())
+      POLYSOME_TRY(run("SET allowed_paths = " + sql_list(config.allowed_paths)));
+    if (!config.allowed_directories.empty())
+      POLYSOME_TRY(run("SET allowed_directories = " + sql_list(config.allowed_directories)));
+    POLYSOME_TRY(register_moments(*this));
+    return state_->locked ? lock_now() : Status();
+  }();
+  if (!set_up) {
+    state_->instance.reset();
+    return set_up;
+  }
+  state_->connection = state_->instance->connection;
+  return {};
+}
+
+duckdb_connection Session::connection() const {
+  return state_->instance == nullptr ? nullptr : state_->instance->connection;
+}
 
 Status Session::lock() {
+  state_->locked = true;
+  return state_->instance == nullptr ? Status() : lock_now();
+}
+
+Status Session::lock_now() {
   POLYSOME_TRY(run("SET enable_external_access = false"));
   return run("SET lock_configuration = true");
 }
@@ -217,9 +289,10 @@ Status Session::run(const std::string& sql) {
 }
 
 Result<QueryResult> Session::query(const std::string& sql) {
+  POLYSOME_TRY(ready());
   state_->error.reset();
   duckdb_result raw{};
-  const duckdb_state done = duckdb_query(state_->connection, sql.c_str(), &raw);
+  const duckdb_state done = duckdb_query(connection(), sql.c_str(), &raw);
   QueryResult result(raw);
   if (done == DuckDBSuccess) return result;
   if (state_->error) return fail(*std::exchange(state_->error, std::nullopt));
@@ -265,9 +338,10 @@ Result<duckdb_data_chunk> RowStream::fetch() {
 }
 
 Result<RowStream> Session::stream(const std::string& sql) {
+  POLYSOME_TRY(ready());
   state_->error.reset();
   duckdb_prepared_statement prepared = nullptr;
-  if (duckdb_prepare(state_->connection, sql.c_str(), &prepared) != DuckDBSuccess) {
+  if (duckdb_prepare(connection(), sql.c_str(), &prepared) != DuckDBSuccess) {
     const char* text = duckdb_prepare_error(prepared);
     Error error = error_of(DUCKDB_ERROR_INVALID, text != nullptr ? text : "");
     duckdb_destroy_prepare(&prepared);
@@ -337,7 +411,9 @@ Result<std::int64_t> Session::integer(const std::string& sql) {
   }
 }
 
-void Session::interrupt() { duckdb_interrupt(state_->connection); }
+void Session::interrupt() {
+  if (duckdb_connection connection = state_->connection) duckdb_interrupt(connection);
+}
 
 void Session::set_error(Error error) {
   if (!state_->error) state_->error = std::move(error);
@@ -357,6 +433,7 @@ std::shared_ptr<void> Session::held(std::uint64_t handle) const {
 void Session::release(std::uint64_t handle) { state_->held.erase(handle); }
 
 Status Session::register_table_function(const TableFunction& function) {
+  POLYSOME_TRY(ready());
   if (!state_->functions.insert(function.name).second) return {};
   duckdb_table_function f = duckdb_create_table_function();
   duckdb_table_function_set_name(f, function.name);
@@ -368,7 +445,7 @@ Status Session::register_table_function(const TableFunction& function) {
   duckdb_table_function_set_init(f, function.start);
   duckdb_table_function_set_function(f, function.fill);
   duckdb_table_function_supports_projection_pushdown(f, function.only_asked_columns);
-  const bool good = duckdb_register_table_function(state_->connection, f) == DuckDBSuccess;
+  const bool good = duckdb_register_table_function(connection(), f) == DuckDBSuccess;
   duckdb_destroy_table_function(&f);
   if (good) return {};
   state_->functions.erase(function.name);

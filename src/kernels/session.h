@@ -79,13 +79,19 @@ struct TableFunction {
 
 class Session {
  public:
-  // Opens in memory with threads=1, registers the kernels' functions, leaves it unlocked.
+  // Opens in memory with threads=1, registers the kernels' functions, leaves it unlocked. Of one
+  // that is only made, the first use does that, and gives its errors: many tasks need no SQL.
   static Result<std::unique_ptr<Session>> open(const SessionConfig& config);
+  static std::unique_ptr<Session> make(const SessionConfig& config);
+  // Opens the instance of the next session to come, in this process, while there is nothing else to
+  // do; gives it up again. Not while a session is being opened.
+  static void prepare_one();
+  static void drop_prepared();
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  duckdb_connection connection() const;
+  duckdb_connection connection() const;  // null before the first use of a session that is only made
   // No further configuration, no external access but the allowed paths.
   Status lock();
   Status run(const std::string& sql);
@@ -116,6 +122,8 @@ class Session {
   friend class RowStream;
   struct State;
   explicit Session(std::unique_ptr<State> state);
+  Status ready();
+  Status lock_now();
   std::unique_ptr<State> state_;
 };
 

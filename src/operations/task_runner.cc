@@ -100,6 +100,10 @@ struct TaskRunner::State {
   std::unique_ptr<Session> session;  // of `job`
   std::uint64_t session_memory = 0;
 
+  void leave_job() {
+    session.reset();
+    job.reset();
+  }
   Status enter_job(const TaskSpec& spec);
   Result<Session*> open_session(const TaskSpec& spec, const TaskContext& context);
   Result<const Stage*> stage_of(const TaskSpec& spec);
@@ -109,8 +113,7 @@ struct TaskRunner::State {
 
 Status TaskRunner::State::enter_job(const TaskSpec& spec) {
   if (job && job->folder == spec.job_folder) return {};
-  session.reset();
-  job.reset();
+  leave_job();
   auto next = std::make_unique<Job>();
   next->folder = spec.job_folder;
   POLYSOME_ASSIGN(next->description, read_job_description(spec.job_folder));
@@ -128,7 +131,7 @@ Result<Session*> TaskRunner::State::open_session(const TaskSpec& spec, const Tas
   session.reset();
   config.temp_folder = context.scratch;
   config.allowed_directories = allowed_folders(job->description, spec.job_folder, context);
-  POLYSOME_ASSIGN(session, Session::open(config));
+  session = Session::make(config);
   POLYSOME_TRY(session->lock());
   session_memory = config.memory;
   return session.get();
@@ -164,13 +167,17 @@ TaskRunner::~TaskRunner() = default;
 
 bool TaskRunner::leave_other_jobs(const TaskSpec& spec) {
   if (state_->job && state_->job->folder == spec.job_folder) return false;
-  leave_all_jobs();
+  state_->leave_job();
   return true;
 }
 
-void TaskRunner::leave_all_jobs() {
-  state_->session.reset();
-  state_->job.reset();
+void TaskRunner::prepare_for_any() {
+  if (state_->session == nullptr) Session::prepare_one();
+}
+
+void TaskRunner::rest() {
+  state_->leave_job();
+  Session::drop_prepared();
 }
 
 namespace {

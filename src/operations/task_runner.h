@@ -44,8 +44,10 @@ class TaskRunner {
   // Lets go of what was kept for other jobs than this task's. False: something is kept for this
   // one.
   bool leave_other_jobs(const TaskSpec& spec);
+  // What the first task of any job will need, while there is nothing else to do.
+  void prepare_for_any();
   // Lets go of everything; called when no task has come for a while.
-  void leave_all_jobs();
+  void rest();
   Result<TaskOutput> run(const TaskSpec& spec, TaskContext& context);
   // Data service: {"kind": "result_page" | "result_file" | "inspect" | "partition", …}
   Result<Json> answer(const Json& request, TaskContext& context);

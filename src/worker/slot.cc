@@ -63,6 +63,7 @@ class Slot {
               progress->memory = meter_.resident();
               progress->cpu_seconds = meter_.cpu_seconds();
             },
+            [this] { work_.idle(); },
             [this] {
               work_.rest();
               ::malloc_trim(0);

@@ -14,6 +14,8 @@ namespace polysome {
 struct SlotWork {
   // Before a task, outside its account: true when the process keeps nothing of the task's job.
   std::function<bool(const TaskSpec&)> prepare = [](const TaskSpec&) { return true; };
+  // The slot is new and no work has come yet: time to prepare for it.
+  std::function<void()> idle = [] {};
   // No work has come for a while.
   std::function<void()> rest = [] {};
   std::function<Result<TaskOutput>(const TaskSpec&, TaskContext&)> run;

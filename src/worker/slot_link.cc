@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <new>
 #include <thread>
+#include <utility>
 
 #include "model/job.h"
 #include "model/task.h"
@@ -25,6 +26,7 @@ constexpr milliseconds kShortTask{10};
 constexpr milliseconds kProgressEvery{250};
 // A task that reads nothing still tells what it uses.
 constexpr milliseconds kMeasureEvery{1000};
+constexpr milliseconds kIdleAfter{5};
 constexpr milliseconds kRestAfter{1000};
 // A query that starts just after it was interrupted is interrupted again.
 constexpr milliseconds kInterruptAgain{20};
@@ -53,8 +55,12 @@ std::pair<FrameKind, std::string> refusal(const SlotWorkItem& item, Error error)
 }  // namespace
 
 SlotLink::SlotLink(int fd, std::uint16_t index, std::function<void(TaskProgress*)> measure,
-                   std::function<void()> rest)
-    : fd_(fd), index_(index), measure_(std::move(measure)), rest_(std::move(rest)) {}
+                   std::function<void()> idle, std::function<void()> rest)
+    : fd_(fd),
+      index_(index),
+      measure_(std::move(measure)),
+      idle_(std::move(idle)),
+      rest_(std::move(rest)) {}
 
 void SlotLink::start() {
   std::thread([this] { control_loop(); }).detach();
@@ -69,6 +75,12 @@ std::optional<SlotWorkItem> SlotLink::next() {
     flush();
     lock.lock();
     const auto wanted = [this] { return !queue_.empty() || shutting_down_; };
+    if (const auto idle = std::exchange(idle_, {});
+        idle && !has_work_.wait_for(lock, kIdleAfter, wanted)) {
+      lock.unlock();
+      idle();
+      lock.lock();
+    }
     if (!has_work_.wait_for(lock, kRestAfter, wanted)) {
       lock.unlock();
       rest_();
@@ -77,6 +89,7 @@ std::optional<SlotWorkItem> SlotLink::next() {
     }
   }
   if (queue_.empty() || shutting_down_) return std::nullopt;
+  idle_ = {};
   SlotWorkItem item = std::move(queue_.front());
   queue_.pop_front();
   running_ = item.key;

@@ -32,10 +32,11 @@ struct SlotWorkItem {
 
 class SlotLink {
  public:
-  // `measure` adds memory and CPU to a progress report, on the control thread; `rest` is called on
-  // the main thread when no work has come for a while.
+  // `measure` adds memory and CPU to a progress report, on the control thread. On the main thread,
+  // `idle` is called once, when the first work does not come at once, and `rest` when none has come
+  // for a while.
   SlotLink(int fd, std::uint16_t index, std::function<void(TaskProgress*)> measure,
-           std::function<void()> rest);
+           std::function<void()> idle, std::function<void()> rest);
 
   // Starts the control thread, which lives as long as the process.
   void start();
@@ -69,6 +70,7 @@ class SlotLink {
   const int fd_;
   const std::uint16_t index_;
   const std::function<void(TaskProgress*)> measure_;
+  std::function<void()> idle_;  // until it was called, or work came
   const std::function<void()> rest_;
 
   // Control thread only.

@@ -85,6 +85,7 @@ void RowCutter::take_row(Row* row) {
 
 // What is left of rows already given makes room; positions count from the next row on.
 void RowCutter::drop_taken_rows() {
+  if (next_begin_ == base_) return;
   const auto moved = static_cast<std::uint32_t>(next_begin_ - base_);
   if (dense_) {
     const std::size_t left = n_flat_ - first_mark_;
@@ -132,7 +133,7 @@ void RowCutter::scan(const char* at, std::size_t blocks, std::size_t position) {
   met_quotes_ = met_quotes_ || masks_.any_quote;
   const auto base = static_cast<std::uint32_t>(position - base_);
   if (dense_) {
-    const std::size_t room = n_flat_ + blocks * kBlockBytes + 8;
+    const std::size_t room = n_flat_ + blocks * kBlockBytes + 16;
     if (flat_.size() < room) flat_.resize(room + room / 2);
     if (row_ends_.size() < n_rows_ + blocks * kBlockBytes)
       row_ends_.resize(n_rows_ + blocks * kBlockBytes + 1);

@@ -87,20 +87,44 @@ void Magnitude::trim() {
   }
 }
 
+namespace {
+
+// The first n <= 128 of the `length` bits of m; zeros where it has fewer.
+Uint128 highest_bits(const Magnitude& m, int length, int n) {
+  Uint128 out = 0;
+  for (int digit = m.size - 1, left = n; left > 0; --digit) {
+    const int bits = digit == m.size - 1 ? length - 32 * digit : 32;
+    const std::uint32_t here = digit >= 0 ? m.digits[digit] : 0;
+    const int taken = std::min(bits, left);
+    out = out << taken | here >> (bits - taken);
+    left -= taken;
+  }
+  return out;
+}
+
+}  // namespace
+
 double divide(const Magnitude& m, Uint128 divisor) {
   if (m.size == 0) return 0;
   const int length = 32 * (m.size - 1) + std::bit_width(m.digits[m.size - 1]);
-  // Long division, bit by bit from the top: enough quotient bits to round, the rest is sticky.
+  // Long division from the top: enough quotient bits to round, the rest is sticky.
   const int steps = bits_of(divisor) + 60;
   std::uint64_t quotient = 0;
   Uint128 rest = 0;
-  for (int i = 0; i < steps; ++i) {
-    const int bit = length - 1 - i;
-    rest = rest << 1 | (bit >= 0 ? m.digits[bit >> 5] >> (bit & 31) & 1 : 0);
-    quotient <<= 1;
-    if (rest >= divisor) {
-      rest -= divisor;
-      quotient |= 1;
+  if (steps <= 124) {
+    // All of it fits: the highest bits, in whole digits and what is left of one.
+    rest = highest_bits(m, length, steps);
+    quotient = static_cast<std::uint64_t>(rest / divisor);
+    rest %= divisor;
+  } else {
+    for (int i = 0; i < steps; ++i) {
+      const int bit = length - 1 - i;
+      rest = rest << 1 | (bit >= 0 ? m.digits[bit >> 5] >> (bit & 31) & 1 : 0);
+      quotient <<= 1;
+      if (rest >= divisor) {
+        rest -= divisor;
+        quotient |= 1;
+      }
     }
   }
   bool sticky = rest != 0;
@@ -318,24 +342,19 @@ void ExactSum<kWindow>::append_to(std::string* out) const {
 }
 
 template <int kWindow>
-bool ExactSum<kWindow>::take_from(std::string_view* bytes) {
+bool ExactSum<kWindow>::merge_from(std::string_view* bytes) {
   std::uint8_t flags = 0, size = 0, low = 0;
   if (!take_raw(bytes, &flags) || !take_raw(bytes, &size) || !take_raw(bytes, &low)) return false;
   if (flags > 7 || low + size > kFullDigits - 2 || bytes->size() < 4U * size) return false;
-  *this = ExactSum();
-  infinities_ = flags & 3;
-  const bool negative = (flags & 4) != 0;
-  std::array<std::int64_t, kFullDigits> digits;
-  for (int i = 0; i < size; ++i) {
-    std::uint32_t digit = 0;
-    take_raw(bytes, &digit);
-    digits[i] = negative ? -static_cast<std::int64_t>(digit) : digit;
-  }
+  infinities_ |= flags & 3;
+  const std::int64_t sign = (flags & 4) != 0 ? -1 : 0;
   // From the top: the first digit places the window, so a state comes back as small as it went.
   for (int i = size - 1; i >= 0; --i) {
-    std::int64_t* limb = find<2>(low + i);
-    limb[0] += digits[i];
+    std::uint32_t digit = 0;
+    std::memcpy(&digit, bytes->data() + 4 * i, sizeof digit);
+    *find<2>(low + i) += (static_cast<std::int64_t>(digit) ^ sign) - sign;
   }
+  bytes->remove_prefix(4U * size);
   return true;
 }
 

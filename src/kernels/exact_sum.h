@@ -123,9 +123,10 @@ class ExactSum {
 
   // The exact value of the finite part.
   Magnitude magnitude() const;
-  // Appends the canonical bytes; takes them off the front of `bytes`. False: not such bytes.
+  // Appends the canonical bytes; takes them off the front of `bytes` and adds what they stand for.
+  // False: not such bytes, nothing is added.
   void append_to(std::string* out) const;
-  bool take_from(std::string_view* bytes);
+  bool merge_from(std::string_view* bytes);
 
  private:
   static constexpr std::int16_t kEmpty = 16384;  // no digit is near it

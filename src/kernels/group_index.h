@@ -32,11 +32,14 @@ class GroupIndex {
     if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
   }
   // The group that a key of this hash has, most likely, once its line is there; what finding it
-  // will look at is fetched. kNone: there is none at the first place.
+  // will look at is fetched. kNone: there is none near the first place.
   std::uint32_t guess(std::uint64_t hash) const {
     if (slots_.empty()) return kNone;
-    const Slot& slot = slots_[hash & (slots_.size() - 1)];
-    if (slot.group == kNone || slot.check != static_cast<std::uint32_t>(hash >> 32)) return kNone;
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t i = hash & mask;
+    for (int tries = 0; tries < 3 && !likely(slots_[i], hash); ++tries) i = (i + 1) & mask;
+    const Slot& slot = slots_[i];
+    if (!likely(slot, hash)) return kNone;
     __builtin_prefetch(&shorts_[slot.group]);
     return slot.group;
   }
@@ -45,12 +48,13 @@ class GroupIndex {
     if (slots_.empty()) return kNone;
     const std::size_t mask = slots_.size() - 1;
     const Short wanted = short_of(key);
+    const std::uint32_t check = check_of(key.size(), hash);
     for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
       const Slot& slot = slots_[i];
       if (slot.group == kNone) return kNone;
-      if (slot.check != static_cast<std::uint32_t>(hash >> 32)) continue;
+      if (slot.check != check) continue;
       const Short& here = shorts_[slot.group];
-      if (here.size != wanted.size || ((here.a ^ wanted.a) | (here.b ^ wanted.b)) != 0) continue;
+      if (((here.a ^ wanted.a) | (here.b ^ wanted.b)) != 0) continue;
       if (key.size() <= kShort || this->key(slot.group) == key) return slot.group;
     }
   }
@@ -60,12 +64,14 @@ class GroupIndex {
     keys_.append(key);
     ends_.push_back(keys_.size());
     shorts_.push_back(short_of(key));
-    if (slots_.size() < 2 * (size() + 1)) {
+    if (slots_.size() * 3 < 4 * (size() + 1)) {
       slots_.assign(slots_.empty() ? 64 : 2 * slots_.size(), Slot());
-      for (std::uint32_t g = 0; g <= group; ++g)
-        place(g, g == group ? hash : this->hash(this->key(g)));
+      for (std::uint32_t g = 0; g <= group; ++g) {
+        const std::string_view there = this->key(g);
+        place(g, there.size(), g == group ? hash : this->hash(there));
+      }
     } else {
-      place(group, hash);
+      place(group, key.size(), hash);
     }
     return group;
   }
@@ -82,19 +88,27 @@ class GroupIndex {
  private:
   struct Slot {
     std::uint32_t group = kNone;
-    std::uint32_t check = 0;  // upper half of the hash
+    std::uint32_t check = 0;  // upper bits of the hash, and the size of a short key
   };
 
   static constexpr std::size_t kShort = 16;
-  // All of a key of up to kShort bytes, else its size and its last ones.
+  static constexpr std::uint32_t kSizeBits = 5;
+  static std::uint32_t check_of(std::size_t size, std::uint64_t hash) {
+    const std::size_t told = size <= kShort ? size : kShort + 1;
+    return static_cast<std::uint32_t>(hash >> 32) << kSizeBits | static_cast<std::uint32_t>(told);
+  }
+  static bool likely(const Slot& slot, std::uint64_t hash) {
+    return slot.group != kNone &&
+           slot.check >> kSizeBits ==
+               static_cast<std::uint32_t>(hash >> 32 << kSizeBits) >> kSizeBits;
+  }
+  // All of a key of up to kShort bytes, else its last ones.
   struct Short {
     std::uint64_t a = 0, b = 0;
-    std::size_t size = 0;
   };
   static Short short_of(std::string_view key) {
     const std::size_t n = key.size() < kShort ? key.size() : kShort;
     Short out;
-    out.size = key.size();
     ends(key.data() + (key.size() - n), n, &out.a, &out.b);
     return out;
   }
@@ -122,11 +136,11 @@ class GroupIndex {
     const Wide product = static_cast<Wide>(a) * b;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   }
-  void place(std::uint32_t group, std::uint64_t hash) {
+  void place(std::uint32_t group, std::size_t size, std::uint64_t hash) {
     const std::size_t mask = slots_.size() - 1;
     std::size_t i = hash & mask;
     while (slots_[i].group != kNone) i = (i + 1) & mask;
-    slots_[i] = {group, static_cast<std::uint32_t>(hash >> 32)};
+    slots_[i] = {group, check_of(size, hash)};
   }
 
   std::string keys_;

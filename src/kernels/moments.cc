@@ -52,19 +52,30 @@ std::string Moments::serialize() const {
   return out;
 }
 
-Result<Moments> Moments::parse(std::string_view bytes) {
-  Moments out;
+Status Moments::merge(std::string_view bytes) {
   const bool marked = !bytes.empty() && (bytes[0] == kStateMark || bytes[0] == kSumsMark);
-  if (marked && bytes.size() > sizeof out.count) {
-    out.has_squares = bytes[0] == kStateMark;
-    std::memcpy(&out.count, bytes.data() + 1, sizeof out.count);
-    bytes.remove_prefix(1 + sizeof out.count);
-    if (out.count >= 0 && out.count <= kMostCount && out.sum.take_from(&bytes) &&
-        (!out.has_squares || out.squares.take_from(&bytes)) && bytes.empty())
-      return out;
+  std::int64_t more = 0;
+  if (marked && bytes.size() > sizeof more) {
+    const bool squared = bytes[0] == kStateMark;
+    std::memcpy(&more, bytes.data() + 1, sizeof more);
+    bytes.remove_prefix(1 + sizeof more);
+    if (more != 0) has_squares = squared && (has_squares || count == 0);
+    const bool both = squared && has_squares;
+    if (more >= 0 && more <= kMostCount && sum.merge_from(&bytes) &&
+        (!both || squares.merge_from(&bytes)) && (bytes.empty() || squared != both)) {
+      count += more;
+      return {};
+    }
   }
   return fail(Code::kUserData,
               "not a state of ps_moments: its bytes are damaged or of another kind");
+}
+
+Result<Moments> Moments::parse(std::string_view bytes) {
+  Moments out;
+  POLYSOME_TRY(out.merge(bytes));
+  out.has_squares = bytes[0] == kStateMark;
+  return out;
 }
 
 double Moments::total() const { return of_sum(sum, 1); }
@@ -199,10 +210,8 @@ void update_merge(duckdb_function_info info, duckdb_data_chunk input,
   guarded(info, [&] {
     for (idx_t i = 0; i < n; ++i) {
       if (!is_valid(validity, i)) continue;
-      const auto moments = Moments::parse(text_in(texts, i));
-      if (!moments)
-        return duckdb_aggregate_function_set_error(info, moments.error().message.c_str());
-      state_at<Moments>(states[i])->merge(*moments);
+      const auto merged = state_at<Moments>(states[i])->merge(text_in(texts, i));
+      if (!merged) return duckdb_aggregate_function_set_error(info, merged.error().message.c_str());
     }
   });
 }

@@ -30,6 +30,8 @@ struct Moments {
   void add(double x);  // NaN is skipped
   void add(std::int64_t x);
   void merge(const Moments& other);  // has_squares stays only if both have them (or other is empty)
+  // The same of a serialized one. kUserData: not a state; what is counted so far is of no use then.
+  Status merge(std::string_view bytes);
   // Canonical: equal moments, equal bytes.
   std::string serialize() const;
   static Result<Moments> parse(std::string_view bytes);  // kUserData: not a state

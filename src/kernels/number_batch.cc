@@ -75,16 +75,53 @@ HWY_INLINE auto all_digits(Words d, V w) {
 template <class V>
 HWY_INLINE V eight_digits(Words d, V w) {
   const hn::Repartition<std::uint32_t, Words> d32;
+  const auto times = [&](auto v, std::uint32_t factor) {
+    return hn::BitCast(d, hn::MulEven(hn::BitCast(d32, v), hn::Set(d32, factor)));
+  };
   w = hn::Sub(w, hn::Set(d, std::uint64_t{0x3030303030303030}));
+#if HWY_TARGET <= HWY_AVX2
+  // Twos, then fours: the products of neighbours added, which Highway 1.0 has no word for.
+#if HWY_TARGET <= HWY_AVX3
+  const __m512i twos = _mm512_maddubs_epi16(w.raw, _mm512_set1_epi16(0x010A));
+  const V fours{_mm512_madd_epi16(twos, _mm512_set1_epi32(0x00010064))};
+#else
+  const __m256i twos = _mm256_maddubs_epi16(w.raw, _mm256_set1_epi16(0x010A));
+  const V fours{_mm256_madd_epi16(twos, _mm256_set1_epi32(0x00010064))};
+#endif
+  return hn::Add(times(fours, 10'000), hn::ShiftRight<32>(fours));
+#else
   w = hn::Add(hn::Add(hn::ShiftLeft<3>(w), hn::ShiftLeft<1>(w)), hn::ShiftRight<8>(w));
   const auto pair = hn::Set(d, std::uint64_t{0x000000FF000000FF});
   const auto a = hn::And(w, pair);
   const auto b = hn::And(hn::ShiftRight<16>(w), pair);
-  const auto times = [&](auto v, std::uint32_t factor) {
-    return hn::BitCast(d, hn::MulEven(hn::BitCast(d32, v), hn::Set(d32, factor)));
-  };
   return hn::Add(hn::Add(times(a, 1'000'000), times(b, 10'000)),
                  hn::Add(times(hn::ShiftRight<32>(a), 100), hn::ShiftRight<32>(b)));
+#endif
+}
+
+// Bytes of `below` that are all ones.
+template <class V>
+HWY_INLINE V count_bytes(Words d, V below) {
+#if HWY_TARGET <= HWY_AVX2
+  const hn::Repartition<std::uint8_t, Words> d8;
+  return hn::SumsOf8(
+      hn::BitCast(d8, hn::And(below, hn::Set(d, std::uint64_t{0x0101010101010101}))));
+#else
+  return hn::ShiftRight<3>(hn::PopulationCount(below));
+#endif
+}
+
+// 10^fraction, of 0 … 7.
+template <class V>
+HWY_INLINE auto small_power(Words d, V fraction) {
+  const hn::Rebind<double, Words> df;
+#if HWY_TARGET <= HWY_AVX3
+  return hn::TableLookupLanes(hn::LoadU(df, number_text::kPowers.data()),
+                              hn::IndicesFromVec(df, fraction));
+#else
+  const hn::Rebind<std::int64_t, Words> signed_words;
+  return hn::GatherIndex(df, number_text::kPowers.data(), hn::BitCast(signed_words, fraction));
+#endif
 }
 
 // Whole numbers below 2^52 as doubles: 2^52 + value, less 2^52.
@@ -143,7 +180,7 @@ HWY_INLINE std::uint64_t convert_some(const char* base, const std::uint32_t* mar
              hn::Set(d, std::uint64_t{0x30}));
   w = hn::IfThenElse(no_point, w, without);
   // Letters behind the point: bytes above it.
-  const auto before = hn::ShiftRight<3>(hn::PopulationCount(below));
+  const auto before = count_bytes(d, below);
   const auto fraction =
       hn::IfThenElseZero(hn::Not(no_point), hn::Sub(hn::Set(d, std::uint64_t{7}), before));
 
@@ -153,9 +190,7 @@ HWY_INLINE std::uint64_t convert_some(const char* base, const std::uint32_t* mar
   const auto some = hn::Gt(hn::BitCast(signed_words, letters), hn::Zero(signed_words));
 
   const auto number = as_double(d, eight_digits(d, w));
-  const auto power =
-      hn::GatherIndex(df, number_text::kPowers.data(),
-                      hn::BitCast(signed_words, hn::And(fraction, hn::Set(d, std::uint64_t{15}))));
+  const auto power = small_power(d, hn::And(fraction, hn::Set(d, std::uint64_t{7})));
   const auto sign = hn::IfThenElseZero(negative, hn::Set(d, std::uint64_t{1} << 63));
   hn::StoreU(hn::BitCast(df, hn::Or(hn::BitCast(d, hn::Div(number, power)), sign)), df, out + i);
 
@@ -221,8 +256,8 @@ HWY_INLINE std::uint64_t spread_some(const char* const* ends, const std::uint64_
   const auto in_high = hn::And(none_low, hn::Not(none_high));
   high = hn::IfThenElse(in_high, closed(high, below_high, hn::ShiftRight<56>(low)), high);
   low = hn::IfThenElse(no_point, low, closed(low, below_low, zero_in));
-  const auto before_low = hn::ShiftRight<3>(hn::PopulationCount(below_low));
-  const auto before_high = hn::ShiftRight<3>(hn::PopulationCount(below_high));
+  const auto before_low = count_bytes(d, below_low);
+  const auto before_high = count_bytes(d, below_high);
   const auto fraction = hn::IfThenElseZero(
       hn::Not(no_point), hn::IfThenElse(in_high, hn::Sub(hn::Set(d, std::uint64_t{7}), before_high),
                                         hn::Sub(hn::Set(d, std::uint64_t{15}), before_low)));

@@ -43,7 +43,7 @@ class QuickMoments {
     ++count_;
     const Int128 value = static_cast<Int128>(static_cast<Uint128>(mantissa) << shift);
     const Int128 sign = static_cast<std::int64_t>(bits) >> 63;
-    sum_ += (value ^ sign) - sign;
+    add_sum((value ^ sign) - sign);
     if constexpr (kSquares) add_square(static_cast<Uint128>(mantissa) * mantissa, 2 * shift);
     return true;
   }
@@ -53,7 +53,7 @@ class QuickMoments {
     if constexpr (kSquares)
       if (x >= kLargeWhole || x <= -kLargeWhole) return false;
     ++count_;
-    sum_ += x;
+    add_sum(x);
     if constexpr (kSquares) add_square(static_cast<Uint128>(static_cast<Int128>(x) * x), 0);
     return true;
   }
@@ -65,7 +65,7 @@ class QuickMoments {
     const int position = whole ? kOriginBits : base_ + (kOriginBits - 1075);
     out->count += count_;
     if (base_ != kUnset || whole) {
-      out->sum.add_scaled(sum_, position);
+      out->sum.add_scaled(static_cast<Int128>(sum()), position);
       if constexpr (kSquares) {
         const int square_position = whole ? kOriginBits : 2 * base_ + (kOriginBits - 2150);
         out->squares.add_scaled(static_cast<Int128>(squares_[0]), square_position);
@@ -74,7 +74,7 @@ class QuickMoments {
       }
     }
     count_ = 0;
-    sum_ = 0;
+    sum_ = {};
     squares_ = {};
   }
 
@@ -82,6 +82,11 @@ class QuickMoments {
   static constexpr std::int16_t kUnset = -4096;  // no exponent is near it
   static constexpr std::int64_t kLargeWhole = std::int64_t{1} << 52;
 
+  Uint128 sum() const { return static_cast<Uint128>(sum_[1]) << 64 | sum_[0]; }
+  void add_sum(Int128 value) {
+    const Uint128 after = sum() + static_cast<Uint128>(value);
+    sum_ = {static_cast<std::uint64_t>(after), static_cast<std::uint64_t>(after >> 64)};
+  }
   void add_square(Uint128 square, int shift) {  // shift ≤ 60
     const auto low = static_cast<std::uint64_t>(square);
     const auto high = static_cast<std::uint64_t>(square >> 64);
@@ -96,7 +101,7 @@ class QuickMoments {
     squares_[2] += c + static_cast<std::uint64_t>(second >> 64);
   }
 
-  Int128 sum_ = 0;
+  std::array<std::uint64_t, 2> sum_{};  // in two's complement, of words so that it packs
   std::array<std::uint64_t, kSquares ? 3 : 0> squares_{};
   std::uint32_t count_ = 0;
   std::int16_t base_ = kUnset;

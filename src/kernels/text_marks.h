@@ -32,9 +32,9 @@ struct TextMasks {
 void mark_blocks(const char* text, std::size_t blocks, char delimiter, char quote,
                  TextMasks* masks);
 
-// Appends the position of every separator (+ base) at `out`, which has room for 64 blocks + 8 more;
-// and the number of separators before each line feed, counted from `before`, at `row_ends`, which
-// has room for 64 blocks. Returns how many of each were written.
+// Appends the position of every separator (+ base) at `out`, which has room for 64 blocks + 16
+// more; and the number of separators before each line feed, counted from `before`, at `row_ends`,
+// which has room for 64 blocks. Returns how many of each were written.
 struct Flattened {
   std::size_t separators = 0;
   std::size_t rows = 0;

@@ -52,7 +52,7 @@ TEST_P(TextMarks, FlatteningGivesPositionsInOrderAndTheSeparatorsBeforeEachLineF
     TextMasks masks;
     masks.resize(9);
     mark_blocks(text.data(), 9, ',', '"', &masks);
-    std::vector<std::uint32_t> positions(64 * 9 + 8), ends(64 * 9);
+    std::vector<std::uint32_t> positions(64 * 9 + 16), ends(64 * 9);
     const Flattened got = flatten_blocks(masks, 9, 1000, 30, positions.data(), ends.data());
     std::vector<std::uint32_t> expected, expected_ends;
     for (std::uint32_t i = 0; i < text.size(); ++i) {

@@ -9,7 +9,7 @@
 namespace polysome {
 namespace {
 
-constexpr std::size_t kBatch = 128;  // rows whose groups are looked up together
+constexpr std::size_t kBatch = 64;  // rows whose groups are looked up together
 
 struct Column {
   const void* data = nullptr;
@@ -21,6 +21,10 @@ struct Column {
   template <class T>
   const T& at(std::size_t row) const {
     return static_cast<const T*>(data)[row];
+  }
+  template <class T>
+  const T* from(std::size_t row) const {
+    return static_cast<const T*>(data) + row;
   }
   std::string_view text(std::size_t row) const {
     const auto& value = at<duckdb_string_t>(row);
@@ -131,18 +135,21 @@ bool States<kSquares>::note_key(std::size_t row, std::size_t i) {
 
 template <bool kSquares>
 void States<kSquares>::add_values(std::size_t begin, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) table_.count_rows(group_[i], 1);
   for (std::size_t v = 0; v < values_.size(); ++v) {
     const Column& column = values_[v];
     const bool whole = plan_.shape.values[v] == ValueType::kInt64;
+    std::uint64_t there = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      if (!column.there(begin + i)) continue;
       const std::size_t state = group_[i] * values_.size() + v;
-      if (whole)
+      if (!column.there(begin + i))
+        table_.add_missing(state);
+      else if (whole)
         table_.add(state, column.at<std::int64_t>(begin + i));
       else
-        table_.add(state, column.at<double>(begin + i));
+        there |= std::uint64_t{1} << i;
     }
+    if (there != 0)
+      table_.add_batch(group_.data(), v, column.template from<double>(begin), n, there);
   }
 }
 

@@ -37,25 +37,25 @@ void set_text(duckdb_data_chunk chunk, std::size_t column, std::size_t row, std:
 template <bool kSquares>
 std::uint32_t StateTable<kSquares>::add_group(std::string_view key, std::uint64_t hash) {
   const std::uint32_t group = groups_.add(key, hash);
-  rows_.push_back(0);
-  const std::size_t n = groups_.size() * shape_.values.size();
-  quick_.resize(n);
+  if (!shape_.keys.empty()) sums_.resize(size());
+  if (!quick_.empty()) quick_.resize(size());
   if (shape_.extremes) {
-    doubles_.resize(n);
-    wholes_.resize(n);
+    doubles_.resize(size());
+    wholes_.resize(size());
   }
   if (shape_.memory > 0 && groups_.size() % 1024 == 0) {
-    std::size_t each = sizeof(QuickMoments<kSquares>);
-    if (shape_.extremes) each += sizeof(Extremes<double>) + sizeof(Extremes<std::int64_t>);
+    std::size_t states = sums_.bytes() + quick_.capacity() * sizeof(QuickMoments<kSquares>);
+    if (shape_.extremes)
+      states += doubles_.capacity() * (sizeof(Extremes<double>) + sizeof(Extremes<std::int64_t>));
     // Vectors double: half as much again is taken while they grow.
-    too_large_ = groups_.bytes() + quick_.capacity() * each * 3 / 2 > shape_.memory;
+    too_large_ = groups_.bytes() + states * 3 / 2 > shape_.memory;
   }
   return group;
 }
 
 template <bool kSquares>
 Moments& StateTable<kSquares>::poured(std::size_t state) {
-  if (poured_.size() <= state) poured_.resize(quick_.size());
+  if (poured_.size() <= state) poured_.resize(size());
   auto& out = poured_[state];
   if (out == nullptr) {
     out = std::make_unique<Moments>();
@@ -64,12 +64,38 @@ Moments& StateTable<kSquares>::poured(std::size_t state) {
   return *out;
 }
 
+// What the state's values were counted in, added to `out`.
+template <bool kSquares>
+void StateTable<kSquares>::pour(std::size_t state, bool whole, Moments* out) {
+  if (state < sums_.size()) sums_.pour(state, bases_[state % shape_.values.size()], out);
+  if (columns_) columns_->pour(state, out);
+  if (state < quick_.size()) quick_[state].pour(whole, out);
+}
+
 template <bool kSquares>
 void StateTable<kSquares>::pour_all() {
-  for (std::size_t s = 0; s < quick_.size(); ++s)
-    if (quick_[s].pending() > 0)
-      quick_[s].pour(shape_.values[s % shape_.values.size()] == ValueType::kInt64, &poured(s));
+  for (std::size_t s = 0; s < size(); ++s)
+    pour(s, shape_.values[s % shape_.values.size()] == ValueType::kInt64, &poured(s));
   since_pour_ = 0;
+}
+
+// While the states are still there.
+template <bool kSquares>
+void StateTable<kSquares>::settle_rows() {
+  if (shape_.keys.empty()) {
+    rows_ = {all_rows_};
+    return;
+  }
+  if (!rows_.empty()) return;
+  rows_ = std::move(lacking_);
+  rows_.resize(groups_.size());
+  for (std::size_t g = 0; g < rows_.size(); ++g) {
+    const std::size_t first = g * shape_.values.size();
+    rows_[g] += sums_.pending(first);
+    if (first < quick_.size()) rows_[g] += quick_[first].pending();
+    if (first < poured_.size() && poured_[first] != nullptr)
+      rows_[g] += static_cast<std::uint64_t>(poured_[first]->count);
+  }
 }
 
 template <bool kSquares>
@@ -77,7 +103,7 @@ Moments StateTable<kSquares>::take(std::size_t state, bool whole) {
   Moments out;
   out.has_squares = kSquares;
   if (state < poured_.size() && poured_[state] != nullptr) out = std::move(*poured_[state]);
-  quick_[state].pour(whole, &out);
+  pour(state, whole, &out);
   return out;
 }
 
@@ -152,6 +178,7 @@ std::size_t StateTable<kSquares>::fill(duckdb_data_chunk chunk, Answer* answer) 
 template <bool kSquares>
 std::shared_ptr<RowSource> StateTable<kSquares>::states(ValueType type, bool moments,
                                                         std::vector<std::uint32_t> places) {
+  settle_rows();
   auto out = std::make_shared<RowSource>();
   for (std::size_t k = 0; k < shape_.keys.size(); ++k)
     out->columns.push_back({"k" + std::to_string(k), shape_.keys[k] == ValueType::kInt64

@@ -46,9 +46,11 @@ class States final : public PartialStates {
     for (const auto c : plan_.values) values_.push_back(column(c));
     // One text is its own key; else keys are packed one after another.
     plain_key_ = keys_.size() == 1 && keys_[0].column->type == ValueType::kString;
-    fields_.resize(kBatch * values_.size());
-    numbers_.resize(kBatch * values_.size());
-    taken_.resize(values_.size());
+    if (!keys_.empty()) {
+      fields_.resize(kBatch * values_.size());
+      numbers_.resize(kBatch * values_.size());
+      taken_.resize(values_.size());
+    }
     if (scan_->tests != nullptr) {
       std::vector<std::uint32_t> read = plan_.keys;
       read.insert(read.end(), plan_.values.begin(), plan_.values.end());
@@ -238,7 +240,7 @@ bool States<kSquares>::read_piece() {
     if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
     if (problems_.enough() || !has_room()) break;
   }
-  if (keys_.empty()) table_.count_rows(0, rows);
+  if (keys_.empty()) table_.count_rows(rows);
   scan_->report->rows += rows;
   return !problems_.enough() && has_room();
 }
@@ -293,9 +295,7 @@ void States<kSquares>::add_run(const RowCutter::Row& row, const Run& run) {
     const std::uint64_t taken =
         convert_fields(row.base, row.marks + run.mark + done, n, numbers.data());
     std::uint64_t left = ~taken & (~std::uint64_t{0} >> (64 - n));
-    for (std::size_t i = 0; i < n; ++i)
-      if ((taken >> i & 1) != 0 && !table_.add_quickly(first + i, numbers[i]))
-        left |= std::uint64_t{1} << i;
+    left |= table_.add_side_by_side(first, n, numbers.data(), taken);
     for (; left != 0; left &= left - 1) {
       const std::size_t v = first + static_cast<std::size_t>(std::countr_zero(left));
       add_value(v, values_[v], cutter_->field(row, values_[v].wanted));
@@ -393,22 +393,25 @@ std::uint32_t States<kSquares>::group_of(const Pending& pending) {
 
 template <bool kSquares>
 void States<kSquares>::flush() {
+  if (n_pending_ == 0) return;
   std::array<std::uint32_t, kBatch> group{};
   for (std::size_t i = 0; i < n_pending_; ++i)
     if (const auto g = table_.groups().guess(pending_[i].hash); g != GroupIndex::kNone)
       table_.prefetch(g);
   convert_pending();
   for (std::size_t i = 0; i < n_pending_; ++i) group[i] = group_of(pending_[i]);
-  for (std::size_t i = 0; i < n_pending_; ++i) {
-    table_.count_rows(group[i], 1);
+  std::uint64_t left = 0;  // rows with values that are not read yet
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    table_.add_batch(group.data(), v, &numbers_[v * kBatch], n_pending_, taken_[v]);
+    left |= ~taken_[v];
+  }
+  left &= ~std::uint64_t{0} >> (kBatch - n_pending_);
+  for (; left != 0; left &= left - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(left));
     row_begin_ = pending_[i].row_begin;
-    for (std::size_t v = 0; v < values_.size(); ++v) {
-      const std::size_t state = group[i] * values_.size() + v;
-      if ((taken_[v] >> i & 1) != 0)
-        table_.add(state, numbers_[v * kBatch + i]);
-      else
-        add_value(state, values_[v], fields_[i * values_.size() + v]);
-    }
+    for (std::size_t v = 0; v < values_.size(); ++v)
+      if ((taken_[v] >> i & 1) == 0)
+        add_value(group[i] * values_.size() + v, values_[v], fields_[i * values_.size() + v]);
   }
   table_.end_rows(n_pending_);
   n_pending_ = 0;
@@ -422,7 +425,7 @@ void States<kSquares>::convert_pending() {
   std::array<std::uint64_t, kBatch> sizes;
   for (std::size_t v = 0; v < values_.size(); ++v) {
     taken_[v] = 0;
-    if (!values_[v].quick_double || n_pending_ == 0) continue;
+    if (!values_[v].quick_double) continue;
     std::uint64_t usable = 0;
     for (std::size_t i = 0; i < n_pending_; ++i) {
       const Field& field = fields_[i * values_.size() + v];
@@ -480,9 +483,14 @@ inline void States<kSquares>::add_value(std::size_t state, const Column& value,
     if ((value.quick && quick_double(field.begin, field.end, floor_, &x)) ||
         read_double(value, field, &x))
       table_.add(state, x);
+    else
+      table_.add_missing(state);
   } else {
     std::int64_t x = 0;
-    if (read_whole(value, field, &x)) table_.add(state, x);
+    if (read_whole(value, field, &x))
+      table_.add(state, x);
+    else
+      table_.add_missing(state);
   }
 }
 

@@ -100,7 +100,7 @@ Result<bool> States<kSquares>::read_piece(const Partition& piece) {
 template <bool kSquares>
 Status States<kSquares>::read_rows(WideParquetReader& reader, std::uint64_t first, std::uint64_t n,
                                    std::uint64_t bytes) {
-  table_.count_rows(0, n);
+  table_.count_rows(n);
   for (std::size_t v = 0; v < at_.size(); ++v) {
     if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
       return fail(Code::kCancelled, "the task was cancelled");

@@ -52,6 +52,24 @@ Result<Json> page_of(ServiceClient& client, const Json& status, const Options& o
   return client.get(path_of(status), query);
 }
 
+// The same of as many columns as a terminal may show.
+Result<Json> page_to_show(ServiceClient& client, const Json& status, const Options& o,
+                          const TableLayout& layout, std::uint64_t limit) {
+  Options some = o;
+  std::uint64_t n_columns = 0;
+  const Json& tables = list_of(object_of(status, "result"), "tables");
+  if (o.columns.empty() && o.table.empty() && tables.size() == 1) {
+    some.columns = columns_to_show(tables.front(), layout);
+    // A list of names goes by comma.
+    if (std::ranges::any_of(some.columns, [](const auto& c) { return c.contains(','); }))
+      some.columns.clear();
+    if (!some.columns.empty()) n_columns = whole_of(tables.front(), "n_columns");
+  }
+  POLYSOME_ASSIGN(Json page, page_of(client, status, some, limit));
+  if (n_columns > 0) page["n_columns"] = n_columns;
+  return page;
+}
+
 Status stream(ServiceClient& client, const Json& status, const Options& o,
               const std::string& format, const std::function<Status(std::string_view)>& sink) {
   Query query = query_of(o);
@@ -147,7 +165,8 @@ Status print(const Context& context, const Output& output, ServiceClient& client
     return write_out(dump_pretty(page) + "\n");
   }
   if (output.for_people()) {
-    POLYSOME_ASSIGN(const Json page, page_of(client, status, o, o.limit.value_or(kShownRows)));
+    POLYSOME_ASSIGN(const Json page,
+                    page_to_show(client, status, o, output.layout(), o.limit.value_or(kShownRows)));
     const std::string hint = context.command(
         fmt::format("result {}{} --out {}.csv writes all", short_id(text_of(status, "job_id")),
                     o.table.empty() ? "" : " --table " + o.table, text_of(status, "operation")));

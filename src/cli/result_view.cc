@@ -11,8 +11,6 @@
 namespace polysome::cli {
 namespace {
 
-constexpr std::uint64_t kPageRows = 100'000;  // a page ends sooner when it has 8 MB
-
 bool is_number_text(const Json& value) {
   // How JSON carries what it has no numbers for.
   if (!value.is_string()) return false;
@@ -58,13 +56,14 @@ Result<std::vector<std::string>> preview_lines(const Json& page, const TableLayo
   }
   TableText table = layout_table(columns, std::move(cells), layout);
   const std::uint64_t total = whole_of(page, "n_rows", rows.size());
-  const bool fewer_columns = table.columns_shown < names.size();
+  const std::uint64_t all_columns = whole_of(page, "n_columns", names.size());
+  const bool fewer_columns = table.columns_shown < all_columns;
   std::string foot;
   if (rows.size() < total)
     foot = fmt::format("{} of {}", format_count(rows.size()), counted(total, "row"));
   if (fewer_columns)
     foot += fmt::format("{}{} of {}", foot.empty() ? "" : ", ", table.columns_shown,
-                        counted(names.size(), "column"));
+                        counted(all_columns, "column"));
   if (rows.empty()) table.lines.push_back(paint(layout.colour, Paint::kDim, "no rows"));
   if (!foot.empty()) {
     if (!all_hint.empty()) foot += "; " + all_hint;
@@ -73,30 +72,32 @@ Result<std::vector<std::string>> preview_lines(const Json& page, const TableLayo
   return std::move(table.lines);
 }
 
-Status write_rows(const NextPage& next, Format format, std::optional<std::uint64_t> limit) {
-  std::uint64_t written = 0;
-  for (bool first = true;; first = false) {
-    const std::uint64_t want = limit ? std::min(kPageRows, *limit - written) : kPageRows;
-    if (!first && want == 0) break;
-    POLYSOME_ASSIGN(const Json page, next(std::max<std::uint64_t>(want, 1)));
-    const auto names = column_names(page);
-    std::string text;
-    if (first && format == Format::kCsv) text += csv_line(names) + "\n";
-    const Json& rows = list_of(page, "rows");
-    for (const auto& row : rows) {
-      if (limit && written == *limit) break;
-      ++written;
-      if (format == Format::kNdjson) {
-        text += dump(row) + "\n";
-        continue;
-      }
-      std::vector<std::string> cells;
-      for (const auto& name : names) cells.push_back(csv_cell(cell_of(row, name)));
-      text += csv_line(cells) + "\n";
+std::size_t most_columns(const TableLayout& layout) {
+  // Two blanks stand between columns; a name may take no room.
+  return layout.width > 0 ? static_cast<std::size_t>(layout.width) / 2 + 2 : SIZE_MAX;
+}
+
+std::vector<std::string> columns_to_show(const Json& table, const TableLayout& layout) {
+  const std::size_t most = most_columns(layout);
+  const auto names = column_names(table);
+  if (whole_of(table, "n_columns", names.size()) <= most || names.size() < most) return {};
+  return {names.begin(), names.begin() + static_cast<std::ptrdiff_t>(most)};
+}
+
+Status write_rows(const Json& page, Format format) {
+  const auto names = column_names(page);
+  std::string text;
+  if (format == Format::kCsv) text += csv_line(names) + "\n";
+  for (const auto& row : list_of(page, "rows")) {
+    if (format == Format::kNdjson) {
+      text += dump(row) + "\n";
+      continue;
     }
-    POLYSOME_TRY(write_out(text));
-    if (rows.empty() || written >= whole_of(page, "n_rows") || (limit && written >= *limit)) break;
+    std::vector<std::string> cells;
+    for (const auto& name : names) cells.push_back(csv_cell(cell_of(row, name)));
+    text += csv_line(cells) + "\n";
   }
+  POLYSOME_TRY(write_out(text));
   return flush_out();
 }
 

@@ -1,28 +1,29 @@
-// The tables of a job's result: the first rows fitted to the terminal, or all rows as CSV or
-// NDJSON. Rows come in pages from a function, so a service's and a local job's look the same.
+// The tables of a job's result: the first rows fitted to the terminal, or a page as CSV or NDJSON.
+// A service's and a local job's look the same.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/output.h"
 #include "model/json.h"
 
 namespace polysome::cli {
 
-// The next page of at most `limit` rows: {"columns", "rows", "n_rows"}. Called from the first row
-// on, each call goes on where the last one ended.
-using NextPage = std::function<Result<Json>(std::uint64_t limit)>;
-
-// Rows for people: at most `limit`, and a last line with what there is more. `all_hint` completes
-// it
-// ("--out de.csv writes all").
+// Rows for people: at most `limit`, and a last line with what there is more. `page`: {"columns",
+// "rows", "n_rows"}, and "n_columns" where it has not all of them. `all_hint` completes the last
+// line ("--out de.csv writes all").
 Result<std::vector<std::string>> preview_lines(const Json& page, const TableLayout& layout,
                                                const std::string& all_hint);
-// All rows, or `limit`, as CSV with a header or as NDJSON.
-Status write_rows(const NextPage& next, Format format, std::optional<std::uint64_t> limit);
+// How many columns may fit at most: as many as stand beside each other without a letter.
+// SIZE_MAX where the width has no limit.
+std::size_t most_columns(const TableLayout& layout);
+// The first of a result's table, as many as may fit; empty: all of them. A table of tens of
+// thousands of columns is long in coming, and a terminal shows a dozen.
+std::vector<std::string> columns_to_show(const Json& table, const TableLayout& layout);
+// The rows of a page, as CSV with a header or as NDJSON.
+Status write_rows(const Json& page, Format format);
 // Whether a result has a table at all; diagnostic jobs have none.
 bool has_table(const Json& result);
 // What a result without a table says, as lines of names and values.

@@ -32,25 +32,36 @@ TEST(Preview, OfAWholeTableHasNoFoot) {
   EXPECT_EQ(preview_lines(page, {80}, "hint")->back(), "no rows");
 }
 
-TEST(Rows, AreAskedForPageByPageUntilAllAreWritten) {
-  std::vector<std::uint64_t> asked;
-  std::uint64_t at = 0;
-  const NextPage next = [&](std::uint64_t limit) -> Result<Json> {
-    asked.push_back(limit);
-    Json rows = Json::array();
-    for (std::uint64_t i = 0; i < 3 && at < 5; ++i, ++at) rows.push_back({{"n", at}});
-    return Json{{"columns", Json::array({"n"})}, {"rows", rows}, {"n_rows", 5}};
-  };
+TEST(Preview, OfSomeColumnsSaysHowManyThereAre) {
+  Json page = kPage;
+  page["n_rows"] = 2;
+  page["n_columns"] = 60'000;
+  EXPECT_EQ(preview_lines(page, {80}, "hint")->back(), "2 of 60,000 columns; hint");
+}
+
+TEST(Preview, NeedsNoMoreColumnsThanMayFit) {
+  Json table = {{"columns", Json::array()}, {"n_columns", 200}};
+  for (int i = 0; i < 200; ++i)
+    table["columns"].push_back({{"name", "c" + std::to_string(i)}, {"type", "int64"}});
+  EXPECT_TRUE(columns_to_show(table, {0}).empty());
+  EXPECT_TRUE(columns_to_show(table, {400}).empty());
+  const auto some = columns_to_show(table, {80});
+  ASSERT_EQ(some.size(), most_columns({80}));
+  // So many of the narrowest columns do not fit.
+  std::vector<TableColumn> columns(some.size(), {"x", Align::kLeft});
+  EXPECT_LT(layout_table(columns, {}, {80}).columns_shown, some.size());
+  table["n_columns"] = 30;
+  EXPECT_TRUE(columns_to_show(table, {80}).empty());
+}
+
+TEST(Rows, OfAPageAreCsvWithAHeaderOrObjects) {
   ::testing::internal::CaptureStdout();
-  ASSERT_TRUE(write_rows(next, Format::kCsv, std::nullopt));
-  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "n\n0\n1\n2\n3\n4\n");
-  EXPECT_EQ(asked.size(), 2U);
-  at = 0;
+  ASSERT_TRUE(write_rows(kPage, Format::kCsv));
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "gene,mean\nTP53,11.9353\n,NaN\n");
   ::testing::internal::CaptureStdout();
-  ASSERT_TRUE(write_rows(next, Format::kNdjson, 4));
+  ASSERT_TRUE(write_rows(kPage, Format::kNdjson));
   EXPECT_EQ(::testing::internal::GetCapturedStdout(),
-            "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
-  EXPECT_EQ(asked.back(), 1U);
+            "{\"gene\":\"TP53\",\"mean\":11.9353}\n{\"gene\":null,\"mean\":\"NaN\"}\n");
 }
 
 TEST(Summary, OfAJobWithoutTablesIsItsPlainMembers) {

@@ -25,7 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr unsigned kMostSecondsToStop = 4;
 constexpr std::uint64_t kShownRows = 20;
-constexpr std::uint64_t kPageRows = 50'000;  // at once; a page's bytes have a limit of their own
 
 struct Options {
   std::string operation, params, out, memory, scratch, partition_size, on_bad_value, config,
@@ -108,27 +107,40 @@ Result<Prepared> prepare(const Context& context, const Options& o) {
   return out;
 }
 
-// The table as its preview has it, when that is all of it, or `enough` rows of it: then no process
-// has to open the result.
-std::optional<Json> page_of_preview(const Json& result, std::uint64_t enough) {
-  const Json& table = list_of(result, "tables").front();
+// The table as its preview has it, when that is all of it, or `rows` rows and `columns` columns of
+// it: then no process has to open the result.
+std::optional<Json> page_of_preview(const Json& table, std::uint64_t enough_rows,
+                                    std::uint64_t enough_columns) {
   const Json& rows = list_of(table, "preview");
-  const Json& columns = list_of(table, "columns");
   const std::uint64_t n_rows = whole_of(table, "n_rows");
-  if (rows.size() < std::min(n_rows, enough) || columns.size() != whole_of(table, "n_columns"))
-    return std::nullopt;
+  const std::uint64_t n_columns = whole_of(table, "n_columns");
+  const std::uint64_t wanted = std::min(n_columns, enough_columns);
+  Json columns = list_of(table, "columns");
+  if (rows.size() < std::min(n_rows, enough_rows) || columns.size() < wanted) return std::nullopt;
+  columns.erase(columns.begin() + static_cast<std::ptrdiff_t>(wanted), columns.end());
   for (const auto& row : rows)
-    if (row.size() != columns.size()) return std::nullopt;
-  return Json{{"columns", columns}, {"rows", rows}, {"n_rows", n_rows}};
+    if (row.size() < wanted) return std::nullopt;
+  return Json{{"columns", std::move(columns)},
+              {"rows", rows},
+              {"n_rows", n_rows},
+              {"n_columns", n_columns}};
 }
 
-NextPage pages_of(const RunOutcome& outcome) {
-  auto offset = std::make_shared<std::uint64_t>(0);
-  return [&outcome, offset](std::uint64_t limit) -> Result<Json> {
-    auto page = outcome.page(*offset, std::max(limit, kPageRows));
-    if (page) *offset += list_of(*page, "rows").size();
-    return page;
-  };
+Status print_table(const Context& context, const Output& output, const RunOutcome& outcome,
+                   const Json& table) {
+  const TableLayout layout = output.layout();
+  auto page = page_of_preview(table, kShownRows, most_columns(layout));
+  if (!page) {
+    POLYSOME_ASSIGN(page, outcome.page(kShownRows, columns_to_show(table, layout)));
+    (*page)["n_columns"] = whole_of(table, "n_columns");
+  }
+  POLYSOME_ASSIGN(
+      const auto lines,
+      preview_lines(*page, layout,
+                    fmt::format("--out {}.csv writes all", text_of(outcome.status, "operation"))));
+  if (context.terminal.err) note("");
+  output.lines(lines);
+  return {};
 }
 
 Status print_result(const Context& context, const Output& output, const RunOutcome& outcome) {
@@ -139,27 +151,13 @@ Status print_result(const Context& context, const Output& output, const RunOutco
     output.record(result, summary_fields(result), "value");
     return {};
   }
-  const auto whole =
-      page_of_preview(result, output.for_people() ? kShownRows : std::uint64_t{UINT64_MAX});
-  if (output.for_people()) {
-    Json page;
-    if (whole) {
-      page = *whole;
-    } else {
-      POLYSOME_ASSIGN(page, outcome.page(0, kShownRows));
-    }
-    POLYSOME_ASSIGN(const auto lines,
-                    preview_lines(page, output.layout(),
-                                  fmt::format("--out {}.csv writes all",
-                                              text_of(outcome.status, "operation"))));
-    if (context.terminal.err) note("");
-    output.lines(lines);
-    return {};
-  }
-  const NextPage next =
-      whole ? NextPage([&](std::uint64_t) -> Result<Json> { return *whole; }) : pages_of(outcome);
-  return write_rows(next, output.format() == Format::kNdjson ? Format::kNdjson : Format::kCsv,
-                    std::nullopt);
+  const Json& table = list_of(result, "tables").front();
+  if (output.for_people()) return print_table(context, output, outcome, table);
+  const Format format = output.format() == Format::kNdjson ? Format::kNdjson : Format::kCsv;
+  if (const auto whole = page_of_preview(table, UINT64_MAX, UINT64_MAX))
+    return write_rows(*whole, format);
+  POLYSOME_TRY(outcome.text(format == Format::kNdjson ? "ndjson" : "csv", write_out));
+  return flush_out();
 }
 
 // Removes the work of a job that is over, and .polysome with it when nothing else is kept there.
@@ -196,8 +194,6 @@ Result<int> run(const Context& context, const Options& o, const CommonFlags& fla
     if (!is_over(status)) view.update(status);
   };
   request.stop_requested = [] { return interrupted(); };
-  request.wants_pages =
-      o.out.empty() && output.format() != Format::kJson && output.format() != Format::kId;
   catch_interrupts_with_limit(kMostSecondsToStop, 3);
   const RunOutcome outcome = run_job(request, context.operations_json);
   view.finish(outcome.status);

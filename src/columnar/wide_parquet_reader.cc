@@ -57,6 +57,7 @@ Column column_of(const parquet::ColumnDescriptor& c) {
   // Unsigned numbers of 32 bits would have to be read another way.
   out.whole = out.type.ends_with("INT") && !out.type.starts_with("U");
   out.whole = out.whole || out.type == "INTEGER";
+  out.text = out.type == "VARCHAR";
   return out;
 }
 
@@ -116,13 +117,69 @@ class Reader final : public WideParquetReader {
     return std::span<const std::int64_t>(wholes_.data(), *n_read);
   }
 
+  Result<std::span<const std::string_view>> read_texts(std::size_t column, std::uint64_t first,
+                                                       std::uint64_t n) override {
+    letters_.clear();
+    ends_.clear();
+    const auto n_read = guarded(path_, [&]() -> Result<std::size_t> {
+      return read_with<parquet::ByteArrayReader>(
+          column, first, n, [&](const parquet::ByteArray* values, std::size_t count) {
+            // They are the page's, which the next batch may replace.
+            for (std::size_t i = 0; i < count; ++i) {
+              letters_ += static_cast<std::string_view>(values[i]);
+              ends_.push_back(letters_.size());
+            }
+          });
+    });
+    if (!n_read) return std::unexpected(n_read.error());
+    texts_.clear();
+    std::size_t begin = 0;
+    for (const auto end : ends_) {
+      texts_.push_back(std::string_view(letters_).substr(begin, end - begin));
+      begin = end;
+    }
+    return std::span<const std::string_view>(texts_);
+  }
+
+  std::span<const std::uint32_t> rows_there() const override { return rows_there_; }
+
  private:
-  // Reads values straight to their place, or by way of a buffer where they have to be widened.
+  // The values of a column as batch after batch is at hand, in a buffer of ours.
+  template <class Typed, class Take>
+  Result<std::size_t> read_with(std::size_t column, std::uint64_t first, std::uint64_t n,
+                                const Take& take) {
+    using Stored = typename Typed::T;
+    const auto buffer = std::make_unique_for_overwrite<Stored[]>(n);
+    return read_into<Typed>(
+        column, first, n, [&](std::size_t) { return buffer.get(); },
+        [&](std::size_t, std::size_t count) { take(buffer.get(), count); });
+  }
+
+  // Values straight to their place, or by way of a buffer where they have to be widened.
   template <class Typed, class Value>
   Result<std::size_t> read(std::size_t column, std::uint64_t first, std::uint64_t n, Value* out) {
-    using Stored = typename Typed::T;
-    std::vector<Stored> narrow;
-    std::size_t there = 0;
+    if constexpr (std::is_same_v<typename Typed::T, Value>) {
+      return read_into<Typed>(
+          column, first, n, [&](std::size_t there) { return out + there; },
+          [](std::size_t, std::size_t) {});
+    } else {
+      std::size_t there = 0;
+      return read_with<Typed>(column, first, n,
+                              [&](const typename Typed::T* values, std::size_t count) {
+                                std::copy_n(values, count, out + there);
+                                there += count;
+                              });
+    }
+  }
+
+  // `place(there)`: where the values behind the first `there` go; `read(there, count)`: so many
+  // have come.
+  template <class Typed, class Place, class Read>
+  Result<std::size_t> read_into(std::size_t column, std::uint64_t first, std::uint64_t n,
+                                const Place& place, const Read& read) {
+    std::size_t there = 0, passed = 0;  // values, rows
+    rows_there_.clear();
+    levels_.resize(n);
     std::uint64_t begin = 0;  // row of the group
     for (std::size_t g = 0; g < group_rows_.size(); begin += group_rows_[g++]) {
       const std::uint64_t end = begin + group_rows_[g];
@@ -134,28 +191,31 @@ class Reader final : public WideParquetReader {
       const std::uint64_t from = std::max(first, begin);
       std::uint64_t left = std::min(first + n, end) - from;
       if (from > begin) typed->Skip(static_cast<std::int64_t>(from - begin));
-      levels_.resize(left);
       while (left > 0) {
         std::int64_t values = 0;
-        Stored* to = nullptr;
-        if constexpr (std::is_same_v<Stored, Value>) {
-          to = out + there;
-        } else {
-          narrow.resize(left);
-          to = narrow.data();
-        }
-        const std::int64_t got =
-            typed->ReadBatch(static_cast<std::int64_t>(left), levels_.data(), nullptr, to, &values);
+        const std::int64_t got = typed->ReadBatch(static_cast<std::int64_t>(left), levels_.data(),
+                                                  nullptr, place(there), &values);
         if (got <= 0)
           return fail(Code::kUserData, fmt::format("{}: column \"{}\" has fewer rows than the file",
                                                    path_, columns_[column].name));
-        if constexpr (!std::is_same_v<Stored, Value>)
-          std::copy_n(narrow.data(), values, out + there);
+        note_rows(there, passed, static_cast<std::size_t>(values), static_cast<std::size_t>(got));
+        read(there, static_cast<std::size_t>(values));
         there += static_cast<std::size_t>(values);
+        passed += static_cast<std::size_t>(got);
         left -= static_cast<std::uint64_t>(got);
       }
     }
     return there;
+  }
+
+  // Which rows the values of a batch belong to, from the first that is missing on.
+  void note_rows(std::size_t there, std::size_t passed, std::size_t values, std::size_t rows) {
+    if (values == rows && there == passed) return;
+    if (rows_there_.empty())
+      for (std::size_t i = 0; i < there; ++i) rows_there_.push_back(static_cast<std::uint32_t>(i));
+    for (std::size_t i = 0; i < rows; ++i)
+      if (values == rows || levels_[i] > 0)
+        rows_there_.push_back(static_cast<std::uint32_t>(passed + i));
   }
 
   std::string path_;
@@ -169,6 +229,10 @@ class Reader final : public WideParquetReader {
   std::vector<double> reals_;
   std::vector<std::int64_t> wholes_;
   std::vector<std::int16_t> levels_;
+  std::vector<std::uint32_t> rows_there_;
+  std::string letters_;  // of texts_, one after the other
+  std::vector<std::size_t> ends_;
+  std::vector<std::string_view> texts_;
 };
 
 }  // namespace

@@ -49,6 +49,9 @@ struct EngineConfig {
   std::uint64_t max_upload = 10'000'000'000;  // of a dataset's content
   std::int64_t keep_results_ms = 30LL * 24 * 3'600'000;
   std::string log_dir;  // of jobs' logs; empty: none are kept
+  // Results are read by the workers that made them, where these are still there: they may write to
+  // STATE/tmp then.
+  bool workers_answer = false;
 };
 
 class Engine final : public api::Backend {
@@ -113,6 +116,14 @@ class Engine final : public api::Backend {
   Result<Json> job_tasks(const JobId& id, std::uint32_t offset, std::uint32_t limit) override;
   void job_result(const JobId& id, const api::ResultQuery& query,
                   api::Reply<api::Download> reply) override;
+  // Rows of the main table as text, "csv" (with a header before the first row) or "ndjson", from
+  // row `offset` on: so many that they fit a piece. The file is the caller's to remove.
+  struct ResultText {
+    std::string file;
+    std::optional<std::uint64_t> next_offset;  // none: that was the last
+  };
+  void result_text(const JobId& id, const std::string& format, std::uint64_t offset,
+                   api::Reply<ResultText> reply);
   Result<api::LogPage> job_log(const JobId& id, const api::LogQuery& query) override;
   std::optional<std::uint64_t> follow_log(const JobId& id,
                                           std::function<void(bool over)> told) override;
@@ -198,7 +209,11 @@ class Engine final : public api::Backend {
   std::optional<JobStatus> ended_as(const JobId& id);
   Error no_such_job(const JobId& id);
   Json submit_body(const JobSpec& spec, const JobState& state);
+
+  // engine_result.cc
   Result<std::vector<std::string>> result_files(const std::string& dataset_id);
+  Result<Json> find_table(const JobId& id, const std::string& wanted);
+  void ask_data(const std::string& kind, Json body, const DataService::Reply& reply);
 
   // engine_batch.cc
   Result<std::vector<StoredJob>> prepare_batch(std::vector<SubmitRequest> requests,

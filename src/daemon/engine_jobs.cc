@@ -1,8 +1,8 @@
-// Jobs as the API asks for them: submit, status, cancel, list, tasks, results.
+// Jobs as the API asks for them: submit, status, cancel, list, tasks. engine_result.cc has their
+// results.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "base/bytes.h"
@@ -15,25 +15,6 @@ namespace {
 
 // The smallest grant any task can work in: DuckDB's own needs and one vector of a wide table.
 constexpr std::uint64_t kSmallestTask = 64'000'000;
-constexpr std::uint64_t kPageBytes = 8'000'000;
-
-// The part of a result that one table is; nullptr when there is none of that name.
-const Json* table_of(const Json& result, const std::string& name) {
-  if (!result.is_object() || !result.contains("tables")) return nullptr;
-  for (const auto& t : result["tables"])
-    if (name.empty() ? t.value("name", "") == result.value("table", "")
-                     : t.value("name", "") == name)
-      return &t;
-  if (name.empty() && !result["tables"].empty()) return &result["tables"].front();
-  return nullptr;
-}
-
-std::vector<std::string> table_names(const Json& result) {
-  std::vector<std::string> out;
-  if (result.is_object() && result.contains("tables"))
-    for (const auto& t : result["tables"]) out.push_back(t.value("name", ""));
-  return out;
-}
 
 }  // namespace
 
@@ -389,115 +370,6 @@ Result<Json> Engine::job_tasks(const JobId& id, std::uint32_t offset, std::uint3
               {"tasks", std::move(list)},
               {"total", total},
               {"next_page_token", next < total ? Json(std::to_string(next)) : Json()}};
-}
-
-Result<std::vector<std::string>> Engine::result_files(const std::string& dataset_id) {
-  const auto slash = dataset_id.find('/');
-  const auto id = JobId::parse(std::string_view(dataset_id).substr(4, 36));
-  if (!id)
-    return fail(Code::kUserData, fmt::format("\"{}\" does not name a job's result", dataset_id));
-  POLYSOME_ASSIGN(const StoredJob job, find(*id));
-  const std::string table = slash == std::string::npos ? "" : dataset_id.substr(slash + 1);
-  const Json* found = table_of(job.state.result, table);
-  if (found == nullptr)
-    return fail(Code::kUserData, fmt::format("job {} has no table \"{}\"{}", id->text(), table,
-                                             did_you_mean(table, table_names(job.state.result))));
-  std::vector<std::string> files;
-  for (const auto& f : (*found)["files"]) files.push_back(f.value("path", ""));
-  return files;
-}
-
-void Engine::job_result(const JobId& id, const api::ResultQuery& query,
-                        api::Reply<api::Download> reply) {
-  const auto job = find(id);
-  if (!job) return reply(fail(job.error()));
-  if (job->state.status != JobStatus::kCompleted) {
-    Error e(Code::kConflict, fmt::format("job {} is {}; its result is there when it is completed",
-                                         id.text(), name(job->state.status)));
-    e.hint = is_final(job->state.status) ? "its status says why"
-                                         : "GET jobs/{id}/status?wait=30 waits for it";
-    return reply(fail(std::move(e)));
-  }
-  const Json* table = table_of(job->state.result, query.table);
-  if (table == nullptr) {
-    const auto names = table_names(job->state.result);
-    return reply(fail(
-        Code::kNotFound,
-        names.empty() ? fmt::format("job {} gave no table; its result is in its status", id.text())
-                      : fmt::format("job {} has no table \"{}\"{}", id.text(), query.table,
-                                    did_you_mean(query.table, names)),
-        names.empty() ? "" : fmt::format("it has {}", fmt::join(names, ", "))));
-  }
-  Json files = Json::array();
-  for (const auto& f : (*table)["files"]) {
-    const std::string path = f.value("path", "");
-    if (!std::filesystem::exists(path)) return reply(fail(result_gone(*job, path)));
-    files.push_back(path);
-  }
-  const std::string table_name = table->value("name", "result");
-  Json body = {{"files", files}, {"table", table_name}};
-  if (!query.columns.empty()) body["columns"] = query.columns;
-  if (!query.where.empty()) body["where"] = query.where;
-  if (!query.sort.empty()) body["sort"] = query.sort;
-  if (query.format == "json") {
-    std::uint64_t offset = 0;
-    if (!query.page_token.empty()) {
-      const auto [end, ec] = std::from_chars(
-          query.page_token.data(), query.page_token.data() + query.page_token.size(), offset);
-      if (ec != std::errc() || *end != '\0')
-        return reply(fail(Code::kMalformed, "page_token is not one of ours",
-                          "take next_page_token of the page before"));
-    }
-    body["offset"] = offset;
-    body["limit"] = query.limit.value_or(100);
-    body["max_bytes"] = kPageBytes;
-    // A page may be larger than a frame: it comes as a file.
-    body["path"] = config_.state_dir + "/tmp/page-" + std::to_string(random_());
-    data_.request("result_page", std::move(body),
-                  [reply = std::move(reply), table_name](Result<Json> answer) {
-                    if (!answer) return reply(fail(answer.error()));
-                    Json page = std::move(*answer);
-                    if (page.contains("path")) {
-                      const std::string path = page["path"];
-                      const auto text = read_file(path);
-                      (void)remove_all(path);
-                      if (!text) return reply(fail(text.error()));
-                      auto parsed = parse_trusted_json(*text);
-                      if (!parsed) return reply(fail(parsed.error()));
-                      page = std::move(*parsed);
-                    }
-                    api::Download out;
-                    out.body = {
-                        {"table", table_name},
-                        {"columns", page["columns"]},
-                        {"rows", std::move(page["rows"])},
-                        {"n_rows", page["n_rows"]},
-                        {"next_page_token",
-                         page["next_offset"].is_null() ? Json() : Json(dump(page["next_offset"]))}};
-                    reply(std::move(out));
-                  });
-    return;
-  }
-  body["format"] = query.format;
-  if (query.limit) body["limit"] = *query.limit;
-  const std::string path =
-      fmt::format("{}/tmp/download-{}.{}", config_.state_dir, random_(), query.format);
-  body["path"] = path;
-  const std::string file_name =
-      fmt::format("{}-{}.{}", table_name, id.text().substr(28), query.format);
-  data_.request("result_file", std::move(body),
-                [reply = std::move(reply), path, file_name](Result<Json> answer) {
-                  if (!answer) {
-                    (void)remove_all(path);
-                    return reply(fail(answer.error()));
-                  }
-                  api::Download out;
-                  out.file = path;
-                  out.remove = true;
-                  out.content_type = answer->value("content_type", "application/octet-stream");
-                  out.file_name = file_name;
-                  reply(std::move(out));
-                });
 }
 
 }  // namespace polysome

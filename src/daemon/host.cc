@@ -63,6 +63,7 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   add("--write", c.work_dir);
   for (const auto& dir : c.output_dirs) add("--write", dir);
   for (const auto& dir : options.writable) add("--write", dir);
+  if (options.workers_answer) add("--write", tmp);
   if (!c.connections.empty()) {
     POLYSOME_TRY(Connections::read(c.connections));  // told at start, not by the first job
     add("--connections", c.connections);
@@ -89,6 +90,7 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.dashboard_port = c.dashboard_port;
   engine.max_upload = c.max_upload;
   engine.keep_results_ms = c.keep_results_ms;
+  engine.workers_answer = options.workers_answer;
   if (!options.any_path) engine.log_dir = c.state_dir + "/logs";
   if (const auto group = claim_control_group())
     add("--control-group", *group);

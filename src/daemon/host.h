@@ -19,6 +19,7 @@ class Host {
     std::vector<std::string> data_dirs;  // absolute, links resolved
     bool any_path = false;               // polysome run: reads whatever its caller may read
     std::vector<std::string> writable;   // beside work, scratch and outputs
+    bool workers_answer = false;         // EngineConfig
   };
   // Makes the folders, takes the state folder's lock, opens the store, fences workers of an earlier
   // service. Nothing runs yet.

@@ -1,21 +1,27 @@
 // `polysome run`: one job with everything in this process but the workers. The work folder is a
 // state folder of its own, so the same command goes on where it stopped.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <set>
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/unique_fd.h"
 #include "daemon/host.h"
 #include "daemon/service.h"
 #include "model/database_url.h"
 
 namespace polysome {
 namespace {
+
+constexpr std::size_t kBlockBytes = 1 << 18;
 
 RunOutcome refused(const Error& error) {
   RunOutcome out;
@@ -77,13 +83,43 @@ std::string output_dir_of(const RunRequest& request, const std::string& otherwis
   return file.empty() ? otherwise : std::filesystem::path(file).parent_path().string();
 }
 
-// Only the last stage of the plan is left: one task, most often, with processors to spare.
-bool ends_soon(const Json& status) {
-  const Json stages = status.value("stages", Json::array());
-  if (stages.size() < 2) return false;
-  return std::all_of(stages.begin(), stages.end() - 1, [](const Json& s) {
-    return s.value("tasks_done", 0U) == s.value("tasks_total", 1U);
-  });
+// What a file holds, in blocks; the file is removed.
+Status take_file(const std::string& path, const RunOutcome::TextSink& sink) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail(errno_error("cannot open", path, errno));
+  ::unlink(path.c_str());
+  const auto block = std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), block.get(), kBlockBytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(errno_error("cannot read", path, errno));
+    if (n == 0) return {};
+    POLYSOME_TRY(sink({block.get(), static_cast<std::size_t>(n)}));
+  }
+}
+
+// The next piece is made while the one before is taken.
+Status take_text(Host& host, const JobId& id, const std::string& format,
+                 const RunOutcome::TextSink& sink) {
+  using Piece = Result<Engine::ResultText>;
+  const auto begin = [&](std::uint64_t offset) {
+    auto answer = std::make_shared<std::optional<Piece>>();
+    host.engine().result_text(id, format, offset, [answer](Piece p) { *answer = std::move(p); });
+    return answer;
+  };
+  auto next = begin(0);
+  for (;;) {
+    while (!*next && host.loop().run_one() > 0) {
+    }
+    if (!*next) return fail(Code::kInternal, "the loop ended before an answer came");
+    const Piece piece = std::move(**next);
+    if (!piece) return fail(piece.error());
+    if (piece->next_offset) next = begin(*piece->next_offset);
+    // What was asked for leaves before the piece is printed, which may take long.
+    host.loop().poll();
+    POLYSOME_TRY(take_file(piece->file, sink));
+    if (!piece->next_offset) return {};
+  }
 }
 
 }  // namespace
@@ -93,6 +129,7 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   Host::Options options;
   options.config = request.base;
   options.any_path = true;
+  options.workers_answer = true;
   auto& c = options.config;
   const std::string folder = absolute_path(request.work_folder);
   c.state_dir = folder;
@@ -134,7 +171,6 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   }
 
   boost::asio::steady_timer timer(owner->loop());
-  boost::asio::steady_timer ahead(owner->loop());
   std::optional<Json> end;
   // Interrupted: the workers end with this process, the job stays unfinished in its work folder,
   // and the same command goes on from the tasks that are done.
@@ -152,17 +188,6 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
       if (!ec && !end) look();
     });
   };
-  // Who will read the result is there when it is.
-  std::function<void()> prepare = [&] {
-    ahead.expires_after(Millis(20));
-    ahead.async_wait([&](const boost::system::error_code& ec) {
-      if (ec || end) return;
-      const auto status = engine.job_status(id);
-      if (status && ends_soon(*status)) return owner->data().warm_up();
-      prepare();
-    });
-  };
-  if (request.wants_pages) prepare();
   engine.wait_job(id, 1e9, std::nullopt, [&](Result<Json> r) {
     if (r) end = std::move(*r);
   });
@@ -170,7 +195,6 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   while (!end && !stopped && owner->loop().run_one() > 0) {
   }
   timer.cancel();
-  ahead.cancel();
   if (stopped) {
     if (auto status = engine.job_status(id)) out.status = std::move(*status);
     out.exit_code = 3;
@@ -181,10 +205,13 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   out.status = std::move(*end);
   out.exit_code = exit_code_of(out.status);
   if (out.status.contains("error")) out.problem = out.status["error"];
-  out.page = [owner, id](std::uint64_t offset, std::uint64_t limit) {
+  out.text = [owner, id](const std::string& format, const RunOutcome::TextSink& sink) {
+    return take_text(*owner, id, format, sink);
+  };
+  out.page = [owner, id](std::uint64_t limit, const std::vector<std::string>& columns) {
     api::ResultQuery query;
     query.limit = limit;
-    if (offset > 0) query.page_token = std::to_string(offset);
+    query.columns = columns;
     return ask(owner->loop(), [&](auto reply) {
       owner->engine().job_result(id, query, [reply](Result<api::Download> r) {
         if (r)

@@ -61,15 +61,17 @@ struct RunRequest {
   ServeConfig base;
   std::function<void(const Json& status)> on_progress;  // status object; about 4 times a second
   std::function<bool()> stop_requested;                 // polled; true cancels the job
-  bool wants_pages = false;                             // of the result, when it is there
 };
 struct RunOutcome {
   int exit_code = 0;
   Json status;   // final status object, or null when refused
   Json problem;  // why it was refused or failed; null otherwise
   std::uint64_t resumed_tasks = 0;
-  // Rows of the result, at most `limit` from `offset`: {"columns","rows","n_rows","next_offset"}.
-  std::function<Result<Json>(std::uint64_t offset, std::uint64_t limit)> page;
+  // The first rows of the result, of some columns or (empty) all: {"columns", "rows", "n_rows"}.
+  std::function<Result<Json>(std::uint64_t limit, const std::vector<std::string>& columns)> page;
+  // All of them as text, "csv" with a header or "ndjson", piece after piece as it is made.
+  using TextSink = std::function<Status(std::string_view piece)>;
+  std::function<Status(const std::string& format, const TextSink& sink)> text;
   // Removes the work folder; call when the result has been taken.
   std::function<void()> clean;
 };

@@ -27,8 +27,9 @@ TEST_F(WideParquet, ColumnsOfSeveralRowGroupsAreRead) {
   EXPECT_EQ((*reader)->group_rows(), (std::vector<std::uint64_t>{2048, 952}));
   std::string kinds;
   for (const auto& c : (*reader)->columns())
-    kinds += fmt::format("{} {}{} ", c.type, c.real ? "real" : "", c.whole ? "whole" : "");
-  EXPECT_EQ(kinds, "VARCHAR  DOUBLE real FLOAT real BIGINT whole INTEGER whole DATE  ");
+    kinds += fmt::format("{} {}{}{} ", c.type, c.real ? "real" : "", c.whole ? "whole" : "",
+                         c.text ? "text" : "");
+  EXPECT_EQ(kinds, "VARCHAR text DOUBLE real FLOAT real BIGINT whole INTEGER whole DATE  ");
   const auto reals = [&](std::size_t c, std::uint64_t first, std::uint64_t n) {
     const auto read = (*reader)->read_reals(c, first, n);
     EXPECT_TRUE(read) << read.error().message;
@@ -47,6 +48,14 @@ TEST_F(WideParquet, ColumnsOfSeveralRowGroupsAreRead) {
   EXPECT_EQ(reals(1, 0, 3000).size(), 2000U);
   EXPECT_EQ(wholes(3, 2048, 3), (std::vector<std::int64_t>{9007199254743041, 9007199254743043}));
   EXPECT_EQ(wholes(4, 2047, 2), (std::vector<std::int64_t>{2047, 2048}));
+  EXPECT_TRUE((*reader)->rows_there().empty());
+  wholes(3, 2047, 4);
+  const auto there = (*reader)->rows_there();
+  EXPECT_EQ(std::vector(there.begin(), there.end()), (std::vector<std::uint32_t>{0, 1, 3}));
+  const auto texts = (*reader)->read_texts(0, 2046, 3);
+  ASSERT_TRUE(texts) << texts.error().message;
+  EXPECT_EQ(std::vector<std::string>(texts->begin(), texts->end()),
+            (std::vector<std::string>{"s2046", "s2047", "s2048"}));
 }
 
 TEST_F(WideParquet, AFileThatIsNoneSaysWhich) {

@@ -293,10 +293,6 @@ void DataService::request(const std::string& kind, Json body, Reply reply) {
   state_->add(std::move(request));
 }
 
-void DataService::warm_up() {
-  if (!state_->process && !state_->waiting_to_start) state_->start();
-}
-
 int DataService::pid() const { return state_->process ? state_->process->pid() : 0; }
 
 }  // namespace polysome

@@ -37,8 +37,6 @@ class DataService {
   // slot is interrupted or killed. `reply` is called once, never from within request(), and not
   // after the service's destruction.
   void request(const std::string& kind, Json body, Reply reply);
-  // Starts the process ahead of the first request.
-  void warm_up();
   int pid() const;
 
  private:

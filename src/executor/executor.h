@@ -8,7 +8,9 @@
 #include <string>
 #include <variant>
 
+#include "base/result.h"
 #include "model/ids.h"
+#include "model/json.h"
 #include "model/task.h"
 
 namespace polysome {
@@ -75,6 +77,13 @@ class Executor {
   virtual void stop_worker(WorkerId worker, bool force) = 0;
   virtual void start_task(WorkerId worker, int slot, const TaskSpec& spec) = 0;
   virtual void cancel_task(WorkerId worker, int slot, AttemptId attempt) = 0;
+
+  // A question as the data service answers them ({"kind": kind, ...body}), to the slot that a task
+  // has finished in last: it may still have open what the answer needs. False: there is no such
+  // slot, and `reply` is never called; else it is called once, never from within ask(), with
+  // kInternal or kOutOfMemory when the slot dies.
+  using Reply = std::function<void(Result<Json>)>;
+  virtual bool ask(const std::string& kind, Json body, Reply reply) = 0;
 };
 
 }  // namespace polysome

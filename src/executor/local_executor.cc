@@ -15,6 +15,7 @@
 
 #include "executor/worker_process.h"
 #include "model/frames.h"
+#include "model/job.h"
 #include "model/plan.h"
 
 namespace polysome {
@@ -49,6 +50,12 @@ struct Worker {
   asio::steady_timer come_up;
 };
 
+struct Question {
+  WorkerId worker;
+  std::uint16_t slot = 0;
+  Executor::Reply reply;
+};
+
 }  // namespace
 
 struct LocalExecutor::State : std::enable_shared_from_this<State> {
@@ -59,6 +66,9 @@ struct LocalExecutor::State : std::enable_shared_from_this<State> {
   LocalExecutorConfig config;
   Sink sink;
   std::map<WorkerId, Worker> workers;
+  std::map<std::uint64_t, Question> questions;
+  std::uint64_t last_question = 0;
+  std::optional<std::pair<WorkerId, std::uint16_t>> finished_last;
 
   Worker* find(WorkerId id) {
     const auto it = workers.find(id);
@@ -71,6 +81,10 @@ struct LocalExecutor::State : std::enable_shared_from_this<State> {
   std::optional<Report> slot_ready(Worker& worker, std::uint16_t slot);
   Report slot_lost(Worker& worker, std::uint16_t slot, const Json& payload);
   void ended(WorkerId id, const WorkerProcess::End& end);
+  bool ask(const std::string& kind, Json body, Executor::Reply reply);
+  void answer(const Json& payload);
+  // Of a slot that is gone, or of all of a worker's.
+  void fail_questions(WorkerId worker, std::optional<std::uint16_t> slot, const Error& error);
 };
 
 void LocalExecutor::State::start(WorkerId id, int slots, std::uint64_t memory_limit) {
@@ -145,6 +159,7 @@ std::optional<Report> LocalExecutor::State::read(Worker& worker, const Frame& fr
     case FrameKind::kProgress:
       return report::TaskProgressed{worker.id, read_or_throw<TaskProgress>(payload)};
     case FrameKind::kFinished:
+      finished_last = {worker.id, frame.slot};
       return report::TaskFinished{worker.id, read_or_throw<TaskResult>(payload)};
     case FrameKind::kFailed:
       return report::TaskFailed{worker.id, read_or_throw<TaskFailure>(payload)};
@@ -154,6 +169,7 @@ std::optional<Report> LocalExecutor::State::read(Worker& worker, const Frame& fr
     case FrameKind::kHealth:
       return report::WorkerHeard{worker.id, payload.at("memory").get<std::uint64_t>(),
                                  payload.at("cpu_percent").get<double>()};
+    case FrameKind::kReply: answer(payload); return std::nullopt;
     default: throw std::invalid_argument("a worker that runs tasks does not send these");
   }
 }
@@ -175,6 +191,10 @@ Report LocalExecutor::State::slot_lost(Worker& worker, std::uint16_t slot, const
   const int signal = payload.at("signal").get<int>();
   const bool out_of_memory = payload.at("out_of_memory").get<bool>();
   const bool by_kill = signal == SIGKILL || signal == SIGTERM;
+  fail_questions(worker.id, slot,
+                 Error(out_of_memory ? Code::kOutOfMemory : Code::kInternal,
+                       "the data could not be read: " + payload.at("message").get<std::string>(),
+                       out_of_memory ? "give its workers more memory" : ""));
   return report::SlotLost{worker.id,
                           slot,
                           by_kill,
@@ -186,7 +206,52 @@ Report LocalExecutor::State::slot_lost(Worker& worker, std::uint16_t slot, const
 
 void LocalExecutor::State::ended(WorkerId id, const WorkerProcess::End& end) {
   if (workers.erase(id) == 0) return;
+  fail_questions(id, std::nullopt,
+                 Error(Code::kInternal, "the data could not be read: " + end.message));
   sink(report::WorkerLost{id, end.by_kill, end.message});
+}
+
+bool LocalExecutor::State::ask(const std::string& kind, Json body, Executor::Reply reply) {
+  if (!finished_last) return false;
+  const auto [id, slot] = *finished_last;
+  Worker* worker = find(id);
+  if (worker == nullptr || !worker->process) return false;
+  const std::uint64_t number = ++last_question;
+  // The number comes first: the worker finds it there without reading the rest.
+  Json message = {{"id", number}, {"kind", kind}};
+  for (auto& [key, value] : body.items()) message[key] = std::move(value);
+  const std::string payload = dump(message);
+  if (payload.size() > kMaxFrameBytes) return false;
+  questions.emplace(number, Question{id, slot, std::move(reply)});
+  worker->process->send(FrameKind::kRequest, slot, payload);
+  return true;
+}
+
+void LocalExecutor::State::answer(const Json& payload) {
+  const auto it = questions.find(payload.at("id").get<std::uint64_t>());
+  if (it == questions.end()) return;
+  const auto error = payload.find("error");
+  auto what = error != payload.end() ? Result<Json>(fail(error_from_problem(*error)))
+                                     : Result<Json>(payload.at("ok"));
+  const auto reply = std::move(it->second.reply);
+  questions.erase(it);
+  // Not from here: what it throws is not the worker's fault.
+  asio::post(loop, [reply, what = std::move(what)] { reply(what); });
+}
+
+void LocalExecutor::State::fail_questions(WorkerId worker, std::optional<std::uint16_t> slot,
+                                          const Error& error) {
+  if (finished_last && finished_last->first == worker && (!slot || finished_last->second == *slot))
+    finished_last.reset();
+  for (auto it = questions.begin(); it != questions.end();) {
+    const Question& q = it->second;
+    if (q.worker != worker || (slot && q.slot != *slot)) {
+      ++it;
+      continue;
+    }
+    asio::post(loop, [reply = q.reply, error] { reply(fail(error)); });
+    it = questions.erase(it);
+  }
 }
 
 LocalExecutor::LocalExecutor(asio::io_context& loop, LocalExecutorConfig config, Sink sink)
@@ -235,6 +300,10 @@ void LocalExecutor::cancel_task(WorkerId id, int slot, AttemptId attempt) {
   if (worker == nullptr || !worker->process) return;
   worker->process->send(FrameKind::kCancel, static_cast<std::uint16_t>(slot),
                         dump(Json{{"attempt", attempt.text()}}));
+}
+
+bool LocalExecutor::ask(const std::string& kind, Json body, Reply reply) {
+  return state_->ask(kind, std::move(body), std::move(reply));
 }
 
 }  // namespace polysome

@@ -30,6 +30,7 @@ class LocalExecutor final : public Executor {
   void stop_worker(WorkerId worker, bool force) override;
   void start_task(WorkerId worker, int slot, const TaskSpec& spec) override;
   void cancel_task(WorkerId worker, int slot, AttemptId attempt) override;
+  bool ask(const std::string& kind, Json body, Reply reply) override;
 
   // Before a new service starts workers: waits until supervisors of an earlier one have let go of
   // their locks (they end by themselves when their socket closes), at most 3 s, then kills them by

@@ -128,6 +128,43 @@ TEST_F(LocalExecutorTest, ProgressLogsAndHealthAreReported) {
   EXPECT_EQ(heard->cpu_percent, 1.5);
 }
 
+TEST_F(LocalExecutorTest, TheSlotThatFinishedLastIsAsked) {
+  std::vector<Result<Json>> answers;
+  const auto ask = [&](const std::string& kind, Json body) {
+    return executor_->ask(kind, std::move(body),
+                          [&answers](Result<Json> a) { answers.push_back(std::move(a)); });
+  };
+  const auto wait_for = [&](std::size_t n) {
+    for (const auto end = Clock::now() + kPatience; answers.size() < n && Clock::now() < end;) {
+      loop_.restart();
+      loop_.run_one_for(std::chrono::milliseconds(100));
+    }
+    return answers.size() == n;
+  };
+  start(3);
+  EXPECT_FALSE(ask("echo", {{"n", 1}}));  // no task has finished yet
+  run("noop", 1);
+  ASSERT_TRUE(next<report::TaskFinished>());
+  ASSERT_TRUE(ask("echo", {{"n", 1}}));
+  EXPECT_TRUE(answers.empty());
+  ASSERT_TRUE(wait_for(1));
+  EXPECT_EQ((*answers[0])["slot"], 1);
+  EXPECT_EQ((*answers[0])["echo"]["n"], 1);
+  ASSERT_TRUE(ask("refuse", Json::object()));
+  ASSERT_TRUE(wait_for(2));
+  EXPECT_EQ(answers[1].error().code, Code::kNotFound);
+  ASSERT_TRUE(ask("out_of_memory", Json::object()));
+  ASSERT_TRUE(wait_for(3));
+  EXPECT_EQ(answers[2].error().code, Code::kOutOfMemory);
+  EXPECT_FALSE(ask("echo", Json::object()));  // its process is another now
+  run("noop", 2);
+  ASSERT_TRUE(next<report::TaskFinished>());
+  ASSERT_TRUE(ask("exit", Json::object()));
+  ASSERT_TRUE(wait_for(4));
+  EXPECT_EQ(answers[3].error().code, Code::kInternal);
+  EXPECT_FALSE(ask("echo", Json::object()));
+}
+
 TEST_F(LocalExecutorTest, ACancelReachesTheAttempt) {
   start();
   const auto attempt = run("wait");

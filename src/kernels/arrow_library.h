@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -29,6 +30,7 @@ class WideParquetReader {
     std::string type;
     bool real = false;   // read_reals can read it
     bool whole = false;  // read_wholes can
+    bool text = false;   // read_texts can
   };
   virtual ~WideParquetReader() = default;
   virtual const std::vector<Column>& columns() const = 0;
@@ -39,6 +41,11 @@ class WideParquetReader {
                                                      std::uint64_t n) = 0;
   virtual Result<std::span<const std::int64_t>> read_wholes(std::size_t column, std::uint64_t first,
                                                             std::uint64_t n) = 0;
+  virtual Result<std::span<const std::string_view>> read_texts(std::size_t column,
+                                                               std::uint64_t first,
+                                                               std::uint64_t n) = 0;
+  // Of the last read: the row, counted from `first`, of each value. Empty when no row lacks one.
+  virtual std::span<const std::uint32_t> rows_there() const = 0;
 };
 
 // A file or stream of Arrow IPC (Feather 2 is the former), read batch after batch.

@@ -13,10 +13,12 @@
 #include "data/missing_report.h"
 #include "data/partitioner.h"
 #include "model/plan.h"
+#include "operations/answer_files.h"
 #include "operations/cells.h"
 #include "operations/dataset_facts.h"
 #include "operations/operation.h"
 #include "operations/result_selection.h"
+#include "operations/result_text.h"
 #include "operations/table_files.h"
 #include "operations/task_env.h"
 #include "plan/planner.h"
@@ -34,43 +36,6 @@ constexpr std::size_t kListedColumnBytes = 500'000;  // an answer fits in one fr
 constexpr std::size_t kListedFiles = 100;
 constexpr std::size_t kListedSources = 5;
 constexpr std::size_t kMostHeaders = 500;  // of many files, so that the answer comes in a second
-
-Result<std::unique_ptr<Session>> open_session(const TaskContext& context,
-                                              std::vector<std::string> folders) {
-  SessionConfig config;
-  if (context.memory > 0) config.memory = context.memory / 10 * 7;
-  config.temp_folder = context.scratch;
-  config.allowed_directories = std::move(folders);
-  config.allowed_directories.push_back(context.scratch);
-  std::erase(config.allowed_directories, std::string());
-  POLYSOME_ASSIGN(auto session, Session::open(config));
-  POLYSOME_TRY(session->lock());
-  if (context.set_interrupt) context.set_interrupt([raw = session.get()] { raw->interrupt(); });
-  return session;
-}
-
-Result<std::vector<std::string>> paths_of(const Json& request) {
-  std::vector<std::string> out;
-  for (const auto& f : request.value("files", Json::array())) {
-    if (f.is_string())
-      out.push_back(f.get<std::string>());
-    else if (f.is_object() && f.contains("path"))
-      out.push_back(f["path"].get<std::string>());
-  }
-  if (out.empty()) return fail(Code::kInvalid, "the request names no files");
-  std::error_code ec;
-  for (const auto& path : out)
-    if (!fs::exists(path, ec)) return fail(Code::kGone, fmt::format("{} is no longer there", path));
-  return out;
-}
-
-std::vector<std::string> parents_of(const std::vector<std::string>& paths) {
-  std::vector<std::string> out;
-  for (const auto& p : paths) out.push_back(fs::path(p).parent_path().string());
-  std::ranges::sort(out);
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
 
 Result<std::vector<ResultColumn>> all_columns(Session& session, const std::string& path) {
   return columns_of(session, "SELECT * FROM " + read_parquet_sql(std::vector{path}));
@@ -111,9 +76,10 @@ Result<std::uint64_t> append_selected(Session& session, const std::vector<Result
   return static_cast<std::uint64_t>(count);
 }
 
-Result<Json> result_page(const Json& request, const TaskContext& context) {
+Result<Json> result_page(const Json& request, const TaskContext& context, const KeptSession& kept) {
   POLYSOME_ASSIGN(const auto paths, paths_of(request));
-  POLYSOME_ASSIGN(auto session, open_session(context, parents_of(paths)));
+  POLYSOME_ASSIGN(const AnswerSession opened, session_for(paths, context, kept));
+  Session* const session = opened.use;
   POLYSOME_ASSIGN(const auto all, all_columns(*session, paths[0]));
   POLYSOME_ASSIGN(const auto columns, chosen_columns(all, request));
   POLYSOME_ASSIGN(const auto wanted, select_rows(*session, paths, all, request));
@@ -381,12 +347,13 @@ Result<Json> plan_answer(const Json& request, const TaskContext& context) {
 
 }  // namespace
 
-Result<Json> answer_request(const Json& request, TaskContext& context) {
+Result<Json> answer_request(const Json& request, TaskContext& context, const KeptSession& kept) {
   const auto kind = request.value("kind", std::string());
   Result<Json> answer = fail(Code::kInvalid, fmt::format("no question is called \"{}\"", kind));
   try {
-    if (kind == "result_page") answer = result_page(request, context);
+    if (kind == "result_page") answer = result_page(request, context, kept);
     if (kind == "result_file") answer = result_file(request, context);
+    if (kind == "result_text") answer = result_text(request, context, kept);
     if (kind == "inspect") answer = inspect_answer(request, context);
     if (kind == "partition") answer = partition_answer(request, context);
     if (kind == "plan") answer = plan_answer(request, context);

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -65,6 +66,91 @@ TEST_F(Answers, PageStopsAtItsBytes) {
   EXPECT_LE(dump(page.at("rows")).size(), 2100U);
   EXPECT_GT(page.at("rows").size(), 3U);
   EXPECT_EQ(page.at("next_offset"), page.at("rows").size());
+}
+
+// All rows as text, piece after piece; `pieces`: how many there were.
+std::string all_text(JobDriver& driver, const TestFolder& folder, const Json& table,
+                     const std::string& format, std::uint64_t max_bytes, int* pieces) {
+  std::string out;
+  *pieces = 0;
+  for (Json offset = 0; !offset.is_null(); ++*pieces) {
+    const std::string path = folder / fmt::format("scratch/text-{}-{}", max_bytes, *pieces);
+    const Json answer = driver.answer({{"kind", "result_text"},
+                                       {"files", table["files"]},
+                                       {"n_columns", table["n_columns"]},
+                                       {"format", format},
+                                       {"offset", offset},
+                                       {"max_bytes", max_bytes},
+                                       {"path", path}});
+    const std::string text = read_file(path).value_or("");
+    EXPECT_EQ(answer.at("bytes"), text.size());
+    out += text;
+    offset = answer.at("next_offset");
+    EXPECT_TRUE(std::filesystem::remove(path));
+  }
+  return out;
+}
+
+TEST_F(Answers, TextIsThatOfThePagesInAnyPieces) {
+  const Json table = filtered(5)["tables"][0];
+  const Json page =
+      driver.answer({{"kind", "result_page"}, {"files", table["files"]}, {"limit", 5000}});
+  std::string lines;
+  for (const auto& row : page.at("rows")) lines += dump(row) + "\n";
+  int pieces = 0;
+  EXPECT_EQ(all_text(driver, folder, table, "ndjson", 1'000'000'000, &pieces), lines);
+  EXPECT_EQ(pieces, 1);
+  EXPECT_EQ(all_text(driver, folder, table, "ndjson", 10'000, &pieces), lines);
+  EXPECT_GT(pieces, 5);
+  const std::string csv = all_text(driver, folder, table, "csv", 1'000'000'000, &pieces);
+  EXPECT_TRUE(csv.starts_with("sample,"));
+  EXPECT_EQ(all_text(driver, folder, table, "csv", 10'000, &pieces), csv);
+}
+
+TEST_F(Answers, TextOfAVeryWideTableIsThatOfANarrowOne) {
+  // Of two files with several row groups, numbers and texts that are missing in places.
+  std::string select;
+  for (int c = 0; c < 2500; ++c) {
+    const std::string value =
+        c % 3 == 0   ? fmt::format("CASE WHEN (i + {0}) % 7 > 0 THEN i::DOUBLE / {0} END", c + 1)
+        : c % 3 == 1 ? fmt::format("CASE WHEN (i + {0}) % 5 > 0 THEN i * {0} END", c + 1)
+                     : fmt::format("CASE WHEN (i + {0}) % 4 > 0 THEN 'a,' || i END", c);
+    select += fmt::format("{}{} AS c{}", c > 0 ? ", " : "", value, c);
+  }
+  SessionConfig config;
+  config.temp_folder = folder / "scratch";
+  config.allowed_directories = {folder.path()};
+  auto session = Session::open(config);
+  ASSERT_TRUE(session);
+  Json table = {{"n_columns", 2500}, {"files", Json::array()}};
+  for (const auto& [first, end] : {std::pair(0, 70), std::pair(70, 90)}) {
+    const std::string path = folder / fmt::format("wide{}.parquet", first);
+    const auto made = (*session)->run(
+        fmt::format("COPY (SELECT {} FROM range({}, {}) t(i)) TO {} (FORMAT parquet)", select,
+                    first, end, sql_text(path)));
+    ASSERT_TRUE(made) << made.error().message;
+    table["files"].push_back({{"path", path}, {"n_rows", end - first}});
+  }
+  Json as_narrow = table;
+  as_narrow["n_columns"] = 1;  // then DuckDB reads it
+  int pieces = 0;
+  for (const std::string format : {"csv", "ndjson"}) {
+    const std::string narrow = all_text(driver, folder, as_narrow, format, 1'000'000'000, &pieces);
+    EXPECT_EQ(all_text(driver, folder, table, format, 1'000'000'000, &pieces), narrow);
+    EXPECT_EQ(all_text(driver, folder, table, format, 300'000, &pieces), narrow);
+    EXPECT_GT(pieces, 1);
+  }
+}
+
+TEST_F(Answers, TextIsOfTwoFormatsOnly) {
+  const Json table = filtered(1)["tables"][0];
+  const auto answer = driver.try_answer({{"kind", "result_text"},
+                                         {"files", table["files"]},
+                                         {"format", "xlsx"},
+                                         {"max_bytes", 1},
+                                         {"path", folder / "scratch/x"}});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::kInvalid);
 }
 
 TEST_F(Answers, UnknownColumnOfAResultNamesTheNearest) {

@@ -12,9 +12,6 @@ namespace {
 
 constexpr std::int64_t kExact = std::int64_t{1} << 53;
 
-// How a column is fetched: each type is brought to one of few by a cast in the query.
-enum class Fetch { kBoolean, kInteger, kDouble, kText, kTimestamp, kBigNumber };
-
 Fetch fetch_of(const std::string& t) {
   if (t == "BOOLEAN") return Fetch::kBoolean;
   if (t == "BIGINT" || t == "INTEGER" || t == "SMALLINT" || t == "TINYINT" || t == "UINTEGER" ||
@@ -70,19 +67,21 @@ Json cell(duckdb_vector vector, Fetch fetch, idx_t row) {
   }
 }
 
-std::string select_list(const std::vector<ResultColumn>& columns) {
+}  // namespace
+
+std::string fetch_list(const std::vector<ResultColumn>& columns) {
   std::string list;
   for (const auto& c : columns) {
     if (!list.empty()) list += ", ";
-    list += fmt::format("CAST({} AS {})", sql_identifier(c.name), fetch_type(fetch_of(c.sql_type)));
+    list += fmt::format("CAST({} AS {})", sql_identifier(c.name), fetch_type(c.fetch()));
   }
   return list;
 }
 
-}  // namespace
+Fetch ResultColumn::fetch() const { return fetch_of(sql_type); }
 
 std::string ResultColumn::type() const {
-  switch (fetch_of(sql_type)) {
+  switch (fetch()) {
     case Fetch::kBoolean: return "bool";
     case Fetch::kInteger: return "int64";
     case Fetch::kDouble: return "double";
@@ -117,10 +116,10 @@ Result<std::size_t> append_rows(Session& session, const std::vector<ResultColumn
   *stopped = false;
   if (columns.empty() || limits.max_rows == 0) return used;
   std::vector<Fetch> fetches;
-  for (const auto& c : columns) fetches.push_back(fetch_of(c.sql_type));
+  for (const auto& c : columns) fetches.push_back(c.fetch());
   POLYSOME_ASSIGN(QueryResult result,
-                  session.query(fmt::format("SELECT {} FROM {} LIMIT {}", select_list(columns),
-                                            from, limits.max_rows)));
+                  session.query(fmt::format("SELECT {} FROM {} LIMIT {}", fetch_list(columns), from,
+                                            limits.max_rows)));
   std::uint64_t added = 0;
   while (duckdb_data_chunk chunk = result.fetch()) {
     const idx_t n = duckdb_data_chunk_get_size(chunk);

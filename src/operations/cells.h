@@ -12,12 +12,20 @@
 
 namespace polysome {
 
+// How a column is fetched: each type is brought to one of few by a cast in the query.
+enum class Fetch : std::uint8_t { kBoolean, kInteger, kDouble, kText, kTimestamp, kBigNumber };
+
 struct ResultColumn {
   std::string name;
   std::string sql_type;  // as DuckDB names it
   // int64, double, bool, date, timestamp, string; else DuckDB's name in lower case.
   std::string type() const;
+  Fetch fetch() const;
 };
+
+// What to select of `columns`, so that they come as their fetch() says: BOOLEAN, BIGINT, DOUBLE or
+// VARCHAR.
+std::string fetch_list(const std::vector<ResultColumn>& columns);
 
 // The columns that `select` gives.
 Result<std::vector<ResultColumn>> columns_of(Session& session, const std::string& select);

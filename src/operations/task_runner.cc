@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <new>
@@ -270,7 +271,15 @@ Result<TaskOutput> TaskRunner::run(const TaskSpec& spec, TaskContext& context) {
 }
 
 Result<Json> TaskRunner::answer(const Json& request, TaskContext& context) {
-  return answer_request(request, context);
+  // The job's own session may read what the job made.
+  const auto kept = [this](const std::vector<std::string>& paths) -> Session* {
+    if (!state_->session || !state_->job) return nullptr;
+    const bool own = std::ranges::all_of(
+        paths,
+        [folder = state_->job->folder + "/"](const auto& p) { return p.starts_with(folder); });
+    return own ? state_->session.get() : nullptr;
+  };
+  return answer_request(request, context, kept);
 }
 
 }  // namespace polysome

@@ -49,7 +49,7 @@ class TaskRunner {
   // Lets go of everything; called when no task has come for a while.
   void rest();
   Result<TaskOutput> run(const TaskSpec& spec, TaskContext& context);
-  // Data service: {"kind": "result_page" | "result_file" | "inspect" | "partition", …}
+  // Data service: {"kind": "result_page" | "result_text" | "inspect" …} (answers.h)
   Result<Json> answer(const Json& request, TaskContext& context);
 
  private:

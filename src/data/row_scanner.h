@@ -40,6 +40,8 @@ class RowScanner {
   const std::vector<Field>& fields() const { return fields_; }
 
  private:
+  bool read_plain_fields(const char** field);
+
   const char* begin_;
   const char* end_;
   const char* next_;

@@ -1,6 +1,7 @@
 #include "data/text_header.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <cctype>
@@ -24,7 +25,28 @@ std::string in_lower_case(std::string text) {
 
 }  // namespace
 
+namespace {
+
+// Whether no name is empty and surely none stands twice, whatever the case: told by their hashes,
+// as wide tables have tens of thousands.
+bool surely_unique(const std::vector<std::string>& names) {
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(names.size());
+  std::string lower;
+  for (const auto& name : names) {
+    if (name.empty()) return false;
+    lower.assign(name);
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    hashes.push_back(XXH3_64bits(lower.data(), lower.size()));
+  }
+  std::ranges::sort(hashes);
+  return std::ranges::adjacent_find(hashes) == hashes.end();
+}
+
+}  // namespace
+
 void make_unique_names(std::vector<std::string>* names, Json* warnings) {
+  if (surely_unique(*names)) return;
   std::unordered_set<std::string> used;
   used.reserve(names->size());
   std::size_t repeated = 0, empty = 0;
@@ -124,6 +146,26 @@ Result<Header> read_gct_header(std::string_view text, const GctHead& head, TextS
   return out;
 }
 
+void HeaderUnion::index() const {
+  for (std::size_t i = place_.size(); i < names_.size(); ++i) place_.emplace(names_[i], i);
+}
+
+void HeaderUnion::add(const std::vector<std::string>& more) {
+  if (names_.empty() || more == names_) {
+    names_ = more;
+    return;
+  }
+  index();
+  for (const auto& name : more)
+    if (place_.emplace(name, names_.size()).second) names_.push_back(name);
+}
+
+std::optional<std::size_t> HeaderUnion::place(const std::string& name) const {
+  index();
+  const auto it = place_.find(name);
+  return it == place_.end() ? std::nullopt : std::optional(it->second);
+}
+
 Status check_header(const HeaderUnion& known, const Header& first, const Header& header,
                     const std::string& first_label, const std::string& label) {
   if (header.names == first.names) return {};
@@ -135,7 +177,7 @@ Status check_header(const HeaderUnion& known, const Header& first, const Header&
                     first.present ? "a header" : "no header"),
         "files of one dataset have headers, or the same columns in the same order");
   const bool any = std::ranges::any_of(
-      header.names, [&](const std::string& name) { return known.place.contains(name); });
+      header.names, [&](const std::string& name) { return known.place(name).has_value(); });
   if (any) return {};
   std::string theirs, ours;
   for (const auto& n : header.names) theirs += (theirs.empty() ? "" : ", ") + n;
@@ -150,10 +192,10 @@ void place_columns(const HeaderUnion& all, const Header& header, std::size_t fir
                    SourceFile* file) {
   file->data_offset = header.data_offset;
   if (header.fields != first_fields) file->row_fields = static_cast<std::uint32_t>(header.fields);
-  if (header.names == all.names) return;
-  file->fields.assign(all.names.size(), kAbsent);
+  if (header.names == all.names()) return;
+  file->fields.assign(all.names().size(), kAbsent);
   for (std::size_t i = 0; i < header.names.size(); ++i)
-    file->fields[all.place.at(header.names[i])] = static_cast<std::uint32_t>(i);
+    file->fields[all.place(header.names[i]).value()] = static_cast<std::uint32_t>(i);
 }
 
 }  // namespace polysome

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,14 +33,20 @@ Result<Header> read_gct_header(std::string_view text, const GctHead& head, TextS
                                const std::string& label);
 
 // What the headers of all files come to: each column once, in the order it was first met.
-struct HeaderUnion {
-  std::vector<std::string> names;
-  std::unordered_map<std::string, std::size_t> place;
+class HeaderUnion {
+ public:
+  // Names of one header, each once.
+  void add(const std::vector<std::string>& more);
+  const std::vector<std::string>& names() const { return names_; }
+  // Where a name stands among them; nothing when it does not.
+  std::optional<std::size_t> place(const std::string& name) const;
 
-  void add(const std::vector<std::string>& more) {
-    for (const auto& name : more)
-      if (place.emplace(name, names.size()).second) names.push_back(name);
-  }
+ private:
+  void index() const;
+
+  std::vector<std::string> names_;
+  // Of the first names; made when files differ.
+  mutable std::unordered_map<std::string, std::size_t> place_;
 };
 
 // Headers of further files: the same names, whose order may differ; some may be missing or more.

@@ -38,8 +38,25 @@ struct Looking {
   bool repair = false;
   std::size_t fields = 0;
   std::set<std::size_t> lengths;  // of rows that count
-  std::vector<MissingTexts> missing;
+  std::vector<const MissingTexts*> missing;
   std::vector<TypeGuess> guesses;
+};
+
+// The texts that mean "missing" in each column; where nothing is declared, one list for all.
+class ColumnMissing {
+ public:
+  ColumnMissing(const Json& null_values, const std::vector<std::string>& names) {
+    if (null_values.is_null()) return;
+    for (const auto& name : names) lists_.emplace_back(null_values, name);
+  }
+  const MissingTexts& of(std::size_t column) const {
+    return lists_.empty() ? undeclared_ : lists_[column];
+  }
+  const MissingTexts& undeclared() const { return undeclared_; }
+
+ private:
+  MissingTexts undeclared_;
+  std::vector<MissingTexts> lists_;
 };
 
 enum class Place : std::uint8_t { kHead, kSpot };
@@ -58,7 +75,7 @@ void see_rows(std::string_view text, std::size_t at, Place place, bool to_the_en
     if (!to_the_end && rows.next_row() >= text.size()) break;
     for (std::size_t i = 0; i < std::min(length, look->fields); ++i)
       look->guesses[i].see(field_text(rows.fields()[i], look->shape.quote, &buffer), look->numbers,
-                           look->missing[i]);
+                           *look->missing[i]);
   }
 }
 
@@ -74,7 +91,7 @@ std::vector<std::size_t> telling_files(const TableSource& source, const InspectO
 bool is_text(const TypeGuess& guess) { return guess.type(false) == ValueType::kString; }
 
 Status guess_types(TableSource* source, const Looking& how, std::size_t row_fields,
-                   const InspectOptions& options, const std::vector<MissingTexts>& missing,
+                   const InspectOptions& options, const ColumnMissing& missing,
                    std::vector<TypeGuess>* guesses, bool* all_seen, Json* warnings) {
   const auto telling = telling_files(*source, options);
   *all_seen = telling.size() == source->files.size();
@@ -86,13 +103,13 @@ Status guess_types(TableSource* source, const Looking& how, std::size_t row_fiel
     look.fields = fields;
     look.lengths = {fields};
     look.guesses.resize(fields);
-    look.missing.resize(fields);
+    look.missing.assign(fields, &missing.undeclared());
     std::vector<TypeGuess>& in_order = look.guesses;
     for (std::size_t c = 0; c < guesses->size(); ++c) {
       const std::size_t f = file.fields.empty() ? c : file.fields[c];
       if (f >= fields) continue;
       in_order[f] = (*guesses)[c];
-      look.missing[f] = missing[c];
+      look.missing[f] = &missing.of(c);
     }
     if (!file.compression.empty() || file.bytes <= kWholeBytes) {
       POLYSOME_ASSIGN(const Sample sample, head_sample(file, kWholeBytes));
@@ -291,13 +308,13 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
       if (header.names != first.names) others.emplace_back(i, std::move(header));
     }
   }
-  if (all.names.size() > first.names.size() || !others.empty()) {
+  if (all.names().size() > first.names.size() || !others.empty()) {
     std::vector<char> other(source->files.size(), 0);
     for (const auto& [i, header] : others) {
       place_columns(all, header, first.fields, &source->files[i]);
       other[i] = 1;
     }
-    if (all.names.size() > first.names.size())
+    if (all.names().size() > first.names.size())
       for (std::size_t i = 0; i < source->files.size(); ++i)
         if (other[i] == 0) {
           const auto offset = source->files[i].data_offset;
@@ -305,16 +322,16 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
           source->files[i].data_offset = offset;
         }
     const std::size_t fields = first.fields;
-    first.names = all.names;
+    first.names = all.names();
     first.fields = fields;
   }
   POLYSOME_TRY(check_declared(layout, first.names, source->id));
 
   const Json null_values = layout.contains("null_values") ? layout["null_values"] : Json();
-  std::vector<MissingTexts> missing;
-  for (const auto& name : first.names) missing.emplace_back(null_values, name);
+  const ColumnMissing missing(null_values, first.names);
   std::vector<TypeGuess> guesses(first.names.size());
   bool all_seen = true;
+  source->columns.reserve(first.names.size());
   for (const auto& n : first.names) source->columns.push_back({n, "", ""});
   Looking look;
   look.shape = shape;

@@ -1,8 +1,5 @@
 #include "data/type_guess.h"
 
-#include <array>
-#include <cstring>
-
 #include "kernels/number_text.h"
 
 namespace polysome {
@@ -16,18 +13,24 @@ bool leading_zero(std::string_view text) {
 
 enum class Usual : std::uint8_t { kOther, kWhole, kDouble };
 
-// The usual forms of numbers, told quickly.
+// The usual forms of numbers, told without working them out: a sign at most, digits, one point. All
+// of them are numbers to the readers of values, and whole ones fit into 64 bits.
 Usual usual_number(std::string_view text) {
-  constexpr std::size_t kMost = number_text::kMostLetters;
-  if (text.empty() || text.size() > kMost || leading_zero(text)) return Usual::kOther;
-  std::array<char, 2 * kMost> room{};
-  char* const begin = room.data() + kMost;
-  std::memcpy(begin, text.data(), text.size());
-  std::int64_t whole = 0;
-  if (quick_int64(begin, begin + text.size(), room.data(), &whole)) return Usual::kWhole;
-  double number = 0;
-  return quick_double(begin, begin + text.size(), room.data(), &number) ? Usual::kDouble
-                                                                        : Usual::kOther;
+  if (text.empty() || text.size() > number_text::kMostLetters) return Usual::kOther;
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  if (*p == '-') ++p;
+  if (end - p > 1 && *p == '0' && p[1] >= '0' && p[1] <= '9')
+    return Usual::kOther;  // an identifier
+  std::size_t digits = 0, points = 0;
+  for (; p != end; ++p) {
+    const bool digit = static_cast<unsigned char>(*p - '0') < 10;
+    if (!digit && *p != '.') return Usual::kOther;
+    digits += digit ? 1 : 0;
+    points += digit ? 0 : 1;
+  }
+  if (digits == 0 || points > 1) return Usual::kOther;
+  return points == 0 ? Usual::kWhole : Usual::kDouble;
 }
 
 }  // namespace

@@ -162,7 +162,7 @@ Status write_slices(TaskEnv& env, const std::vector<std::string>& slices, const 
 }
 
 Status aggregate_combine_body(TaskEnv& env) {
-  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  POLYSOME_ASSIGN(const auto details, aggregate_details(env));
   POLYSOME_ASSIGN(const std::string from, env.body_text("from"));
   POLYSOME_ASSIGN(const std::uint32_t tasks, env.body_number("tasks"));
   const std::uint32_t first = env.spec.task.index * kMaxFanIn;
@@ -180,7 +180,7 @@ Status aggregate_combine_body(TaskEnv& env) {
 }
 
 Status aggregate_reduce_body(TaskEnv& env) {
-  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  POLYSOME_ASSIGN(const auto details, aggregate_details(env));
   POLYSOME_ASSIGN(const std::uint32_t tasks, env.body_number("tasks"));
   const auto kinds = details.kinds();
   const ValueKind kind = kinds.at(env.spec.task.index / details.buckets);

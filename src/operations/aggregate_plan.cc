@@ -13,9 +13,33 @@ namespace {
 
 constexpr std::uint32_t kMostBuckets = 64;
 
-// As data/column_list packs them; kind and SQL where they do not follow from the type.
-Json columns_json(const std::vector<AggregateColumn>& columns) {
+constexpr std::size_t kMostRuns = 100;
+
+// Columns that are the source's own, as they are: [[first, how many] …] of its places, where these
+// are few; null else.
+Json runs_in(const std::vector<AggregateColumn>& columns, const TableSource& source) {
+  Json out = Json::array();
+  std::size_t at = 0;  // a place of the source behind the last one found
+  for (std::size_t i = 0; i < columns.size();) {
+    const auto is = [&](std::size_t place, const AggregateColumn& c) {
+      const SourceColumn& own = source.columns[place];
+      return c.sql.empty() && own.name == c.name && own.type == c.type;
+    };
+    while (at < source.columns.size() && !is(at, columns[i])) ++at;
+    if (at == source.columns.size() || out.size() == kMostRuns) return {};
+    const std::size_t first = at;
+    while (i < columns.size() && at < source.columns.size() && is(at, columns[i])) ++i, ++at;
+    out.push_back({first, at - first});
+  }
+  return out;
+}
+
+// As data/column_list packs them, or by their places; kind and SQL where they do not follow from
+// the type.
+Json columns_json(const std::vector<AggregateColumn>& columns, const TableSource& source) {
+  if (Json runs = runs_in(columns, source); !runs.is_null()) return {{"runs", std::move(runs)}};
   std::vector<SourceColumn> plain;
+  plain.reserve(columns.size());
   Json special = Json::array();
   for (const auto& c : columns) {
     if (!c.sql.empty()) special.push_back({plain.size(), static_cast<int>(c.kind), c.sql});
@@ -26,13 +50,25 @@ Json columns_json(const std::vector<AggregateColumn>& columns) {
   return out;
 }
 
-std::vector<AggregateColumn> columns_from(const Json& j) {
+std::vector<AggregateColumn> columns_from(const Json& j, const TableSource& source) {
   std::vector<AggregateColumn> out;
-  for (auto& c : unpack_columns(j)) {
-    const bool as_before = !out.empty() && out.back().type == c.type;
-    const ValueKind kind = as_before ? out.back().kind : kind_of(c);
-    out.push_back({std::move(c.name), kind, std::move(c.type), {}});
+  const auto add = [&out](std::string name, std::string type) {
+    const bool as_before = !out.empty() && out.back().type == type;
+    const ValueKind kind = as_before ? out.back().kind : kind_of(SourceColumn{name, type, {}});
+    out.push_back({std::move(name), kind, std::move(type), {}});
+  };
+  if (const auto runs = j.find("runs"); runs != j.end()) {
+    out.reserve(source.columns.size());
+    for (const auto& run : *runs) {
+      const auto first = run.at(0).get<std::size_t>(), n = run.at(1).get<std::size_t>();
+      for (std::size_t i = first; i < first + n; ++i)
+        add(source.columns.at(i).name, source.columns[i].type);
+    }
+    return out;
   }
+  std::vector<SourceColumn> columns = unpack_columns(j);
+  out.reserve(columns.size());
+  for (auto& c : columns) add(std::move(c.name), std::move(c.type));
   if (const auto special = j.find("special"); special != j.end())
     for (const auto& s : *special) {
       AggregateColumn& c = out.at(s.at(0).get<std::size_t>());
@@ -85,12 +121,12 @@ std::vector<ValueKind> AggregateDetails::kinds() const {
   return out;
 }
 
-Json AggregateDetails::to_json() const {
+Json AggregateDetails::to_json(const TableSource& source) const {
   Json s = Json::array();
   for (const auto& x : statistics) s.push_back({{"operation", x.operation}, {"q", x.q}});
   Json out = {{"shape", static_cast<int>(shape)},
-              {"keys", columns_json(keys)},
-              {"columns", columns_json(columns)},
+              {"keys", columns_json(keys, source)},
+              {"columns", columns_json(columns, source)},
               {"statistics", std::move(s)},
               {"where", where},
               {"buckets", buckets}};
@@ -98,12 +134,12 @@ Json AggregateDetails::to_json() const {
   return out;
 }
 
-Result<AggregateDetails> AggregateDetails::from_json(const Json& j) {
+Result<AggregateDetails> AggregateDetails::from_json(const Json& j, const TableSource& source) {
   try {
     AggregateDetails out;
     out.shape = static_cast<Shape>(j.at("shape").get<int>());
-    out.keys = columns_from(j.at("keys"));
-    out.columns = columns_from(j.at("columns"));
+    out.keys = columns_from(j.at("keys"), source);
+    out.columns = columns_from(j.at("columns"), source);
     for (const auto& x : j.at("statistics"))
       out.statistics.push_back({x.at("operation").get<std::string>(), x.at("q").get<double>()});
     out.where = j.at("where").get<std::string>();
@@ -113,6 +149,10 @@ Result<AggregateDetails> AggregateDetails::from_json(const Json& j) {
   } catch (const std::exception& e) {
     return fail(Code::kInternal, std::string("unreadable aggregate: ") + e.what());
   }
+}
+
+Result<AggregateDetails> aggregate_details(const TaskEnv& env) {
+  return AggregateDetails::from_json(env.plan().details, env.plan().inputs.at(0).source);
 }
 
 OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails details) {
@@ -172,7 +212,7 @@ OperationPlan plan_aggregate(const PlanRequest& request, AggregateDetails detail
                {"scans", scans},
                {"reduces", reduces}};
   out.stages.push_back(std::move(last));
-  out.details = details.to_json();
+  out.details = details.to_json(input.source);
   return out;
 }
 

@@ -54,9 +54,13 @@ struct AggregateDetails {
   std::vector<ValueKind> kinds() const;
   bool ranges() const { return keys.empty() && buckets > 1; }
 
-  Json to_json() const;
-  static Result<AggregateDetails> from_json(const Json& j);
+  // `source`: the plan's first input, whose columns need not be listed once more.
+  Json to_json(const TableSource& source) const;
+  static Result<AggregateDetails> from_json(const Json& j, const TableSource& source);
 };
+
+// Of the task's plan. Errors: kInternal.
+Result<AggregateDetails> aggregate_details(const TaskEnv& env);
 
 inline constexpr const char* kAggregateView = "data";
 inline constexpr const char* kAggregateScan = "scan";

@@ -302,7 +302,7 @@ Json definitions_of(const AggregateDetails& details) {
 }  // namespace
 
 Status aggregate_result_body(TaskEnv& env) {
-  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  POLYSOME_ASSIGN(const auto details, aggregate_details(env));
   POLYSOME_ASSIGN(const Inputs in, read_inputs(env));
   TableResult result;
   const ScanTotals totals = scan_totals(in.scans);

@@ -397,7 +397,7 @@ Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {
 }  // namespace
 
 Status aggregate_scan_body(TaskEnv& env) {
-  POLYSOME_ASSIGN(const auto details, AggregateDetails::from_json(env.plan().details));
+  POLYSOME_ASSIGN(const auto details, aggregate_details(env));
   auto direct = scan_directly(env, details);
   Status done;
   if (!direct)

@@ -68,6 +68,9 @@ Result<std::vector<std::uint32_t>> select_by_regex(const TableSource& source,
 }  // namespace
 
 ValueKind kind_of(const SourceColumn& column) {
+  // The usual ones, of which there may be tens of thousands.
+  if (column.type == "double") return ValueKind::kDouble;
+  if (column.type == "int64") return ValueKind::kInteger;
   const std::string type = lower(column.type);
   if (is_one_of(type, {"int64", "int32", "int16", "int8", "uint32", "uint16", "uint8", "bigint",
                        "integer", "smallint", "tinyint", "uinteger", "usmallint", "utinyint"}))

@@ -31,7 +31,7 @@ Json PlanDocument::to_json() const {
   return {{"inputs", std::move(tables)}, {"details", details}, {"warnings", warnings}};
 }
 
-Result<PlanDocument> PlanDocument::from_json(const Json& j) {
+Result<PlanDocument> PlanDocument::from_json(Json j) {
   try {
     PlanDocument out;
     for (const auto& item : j.at("inputs")) {
@@ -42,8 +42,8 @@ Result<PlanDocument> PlanDocument::from_json(const Json& j) {
       t.open_borders = item.at("open_borders").get<bool>();
       out.inputs.push_back(std::move(t));
     }
-    out.details = j.at("details");
-    out.warnings = j.at("warnings");
+    out.details = std::move(j.at("details"));
+    out.warnings = std::move(j.at("warnings"));
     return out;
   } catch (const std::exception& e) {
     return fail(Code::kInternal, std::string("unreadable plan: ") + e.what());
@@ -54,8 +54,8 @@ Result<PlanDocument> read_plan_document(const std::string& job_folder, const std
   const auto path = std::filesystem::path(job_folder) / name;
   auto text = read_file(path);
   if (!text) return fail(Code::kIo, "output lost: " + text.error().message);
-  POLYSOME_ASSIGN(const Json j, parse_trusted_json(*text));
-  return PlanDocument::from_json(j);
+  POLYSOME_ASSIGN(Json j, parse_trusted_json(*text));
+  return PlanDocument::from_json(std::move(j));
 }
 
 }  // namespace polysome

@@ -36,7 +36,7 @@ struct PlanDocument {
   Json warnings = Json::array();  // of the planning: [{code, count, message}]
 
   Json to_json() const;
-  static Result<PlanDocument> from_json(const Json& j);
+  static Result<PlanDocument> from_json(Json j);
 };
 
 // Errors: kIo ("output lost: …") when the file is gone.

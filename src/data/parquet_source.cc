@@ -1,13 +1,22 @@
 #include "data/parquet_source.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
+#include <numeric>
+#include <optional>
+#include <unordered_set>
 
+#include "base/unique_fd.h"
 #include "data/column_schema.h"
 #include "data/text_pieces.h"
 #include "data/text_source.h"
+#include "kernels/arrow_library.h"
 
 namespace polysome {
 namespace {
@@ -83,6 +92,39 @@ Status read_groups(Session& session, TableSource* source, const std::vector<std:
   return {};
 }
 
+// A footer of so many bytes tells of thousands of columns (some hundred bytes each).
+constexpr std::uint32_t kLargeFooter = 500'000;
+
+bool has_large_footer(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat st{};
+  if (!fd || ::fstat(fd.get(), &st) != 0 || st.st_size < 8) return false;
+  std::uint32_t length = 0;
+  return ::pread(fd.get(), &length, sizeof length, st.st_size - 8) == sizeof length &&
+         length >= kLargeFooter;
+}
+
+// The columns and row groups of a very wide file by Parquet's own library: DuckDB takes seconds for
+// tens of thousands of columns. Nothing where only DuckDB can tell a type, or would rename a column
+// (it does not tell names apart by case).
+std::optional<std::vector<Described>> describe_wide(SourceFile* file) {
+  const auto library = arrow_library();
+  if (!library) return std::nullopt;
+  const auto reader = (*library)->open_wide_parquet(file->path);
+  if (!reader) return std::nullopt;  // what is wrong with it, DuckDB says
+  std::vector<Described> out;
+  std::unordered_set<std::string> names;
+  for (const auto& c : (*reader)->columns()) {
+    std::string lower = c.name;
+    std::ranges::transform(lower, lower.begin(), [](unsigned char l) { return std::tolower(l); });
+    if (c.type.empty() || !names.insert(std::move(lower)).second) return std::nullopt;
+    out.push_back({c.name, c.type});
+  }
+  file->groups = (*reader)->group_rows();
+  file->rows = std::accumulate(file->groups.begin(), file->groups.end(), std::uint64_t{0});
+  return out;
+}
+
 }  // namespace
 
 Status inspect_parquet(Session& session, TableSource* source, const Json& layout,
@@ -104,16 +146,23 @@ Status inspect_parquet(Session& session, TableSource* source, const Json& layout
     const std::string mark = marks[i].empty() ? file.path : marks[i];
     auto it = schemas.find(mark);
     if (it == schemas.end()) {
+      std::optional<std::vector<Described>> wide;
+      if (has_large_footer(file.path)) wide = describe_wide(&source->files[seen[i]]);
       auto described =
-          describe(session, fmt::format("SELECT * FROM read_parquet({}, hive_partitioning=false)",
-                                        sql_text(file.path)));
+          wide ? Result<std::vector<Described>>(std::move(*wide))
+               : describe(session,
+                          fmt::format("SELECT * FROM read_parquet({}, hive_partitioning=false)",
+                                      sql_text(file.path)));
       if (!described) return fail(cannot_read(shown_name(file), described.error()));
       POLYSOME_TRY(all.add(*described, shown_name(file)));
       it = schemas.emplace(mark, std::move(*described)).first;
     }
     of_file[seen[i]] = &it->second;
   }
-  POLYSOME_TRY(read_groups(session, source, seen));
+  std::vector<std::size_t> unknown;
+  for (const auto f : seen)
+    if (!source->files[f].rows) unknown.push_back(f);
+  if (!unknown.empty()) POLYSOME_TRY(read_groups(session, source, unknown));
   return all.finish(source, of_file);
 }
 

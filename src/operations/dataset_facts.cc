@@ -22,13 +22,29 @@ constexpr std::uint64_t kSampledBytes = 1'000'000;
 constexpr std::size_t kCountedFiles = 200;  // opening them costs time too
 constexpr const char* kView = "ps_counted";
 
+// The same rows with one of their columns: binding a view takes DuckDB time that grows with the
+// square of its columns. Rows are still checked for their number of fields.
+TableSource with_one_column(const TableSource& source) {
+  TableSource out = source;
+  std::size_t place = 0;  // of a column of the files themselves, where there is one
+  while (place + 1 < source.columns.size() && source.columns[place].from == "folder") ++place;
+  out.columns = {source.columns.at(place)};
+  for (auto& file : out.files) {
+    if (!file.fields.empty())
+      file.fields = {file.fields[place]};
+    else if (is_delimited(source.format))
+      file.fields = {static_cast<std::uint32_t>(place)};
+  }
+  return out;
+}
+
 Result<std::uint64_t> count_in(Session& session, const TableSource& source,
                                std::vector<Partition> partitions, const TaskContext& context,
                                bool start_inside_quotes = false) {
   ScanOptions options;
   options.cancelled = context.cancelled;
   options.start_inside_quotes = start_inside_quotes;
-  POLYSOME_TRY(open_view(session, kView, source, std::move(partitions), options));
+  POLYSOME_TRY(open_view(session, kView, with_one_column(source), std::move(partitions), options));
   const auto rows = session.integer(fmt::format("SELECT count(*) FROM {}", kView));
   (void)session.run(fmt::format("DROP VIEW IF EXISTS {}", kView));
   if (!rows) return std::unexpected(rows.error());

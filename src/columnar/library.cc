@@ -1,15 +1,14 @@
 // What the worker finds when it opens this library.
 #include "columnar/arrow_files.h"
-#include "columnar/wide_parquet_reader.h"
+#include "columnar/parquet_reader.h"
 
 namespace polysome::columnar {
 namespace {
 
 class Library final : public ArrowLibrary {
  public:
-  Result<std::unique_ptr<WideParquetReader>> open_wide_parquet(
-      const std::string& path) const override {
-    return make_wide_parquet_reader(path);
+  Result<std::unique_ptr<ParquetReader>> open_parquet(const std::string& path) const override {
+    return make_parquet_reader(path);
   }
   Result<std::unique_ptr<ArrowReader>> open_arrow(
       const std::string& path, const std::optional<std::vector<int>>& columns) const override {

@@ -110,7 +110,7 @@ bool has_large_footer(const std::string& path) {
 std::optional<std::vector<Described>> describe_wide(SourceFile* file) {
   const auto library = arrow_library();
   if (!library) return std::nullopt;
-  const auto reader = (*library)->open_wide_parquet(file->path);
+  const auto reader = (*library)->open_parquet(file->path);
   if (!reader) return std::nullopt;  // what is wrong with it, DuckDB says
   std::vector<Described> out;
   std::unordered_set<std::string> names;

@@ -22,7 +22,7 @@ TEST_F(WideParquet, ColumnsOfSeveralRowGroupsAreRead) {
       sql_text(file)));
   ASSERT_TRUE(made) << made.error().message;
 
-  auto reader = (*library)->open_wide_parquet(file);
+  auto reader = (*library)->open_parquet(file);
   ASSERT_TRUE(reader) << reader.error().message;
   EXPECT_EQ((*reader)->group_rows(), (std::vector<std::uint64_t>{2048, 952}));
   std::string kinds;
@@ -61,7 +61,7 @@ TEST_F(WideParquet, ColumnsOfSeveralRowGroupsAreRead) {
 TEST_F(WideParquet, AFileThatIsNoneSaysWhich) {
   const auto library = arrow_library();
   ASSERT_TRUE(library) << library.error().message;
-  const auto reader = (*library)->open_wide_parquet(write("no.parquet", "PAR1 this is none"));
+  const auto reader = (*library)->open_parquet(write("no.parquet", "PAR1 this is none"));
   ASSERT_FALSE(reader);
   EXPECT_EQ(reader.error().code, Code::kUserData);
   EXPECT_NE(reader.error().message.find("no.parquet"), std::string::npos);

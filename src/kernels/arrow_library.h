@@ -1,8 +1,9 @@
-// Apache Arrow's and Parquet's own libraries, for what DuckDB is slow at (very wide Parquet) or
-// cannot do (Arrow IPC). They are 60 MB and most tasks need none of it: they stand behind a library
-// of ours, libpolysome_arrow.so (src/columnar), that a process opens when it first needs it. What
-// crosses the border is plain numbers and the structs of Arrow's C data interface. One thread an
-// object; objects must not outlive the process's use of the library, which stays open.
+// Apache Arrow's and Parquet's own libraries, for what DuckDB is slow at (very wide Parquet, groups
+// by the codes of a dictionary) or cannot do (Arrow IPC). They are 60 MB and most tasks need none
+// of it: they stand behind a library of ours, libpolysome_arrow.so (src/columnar), that a process
+// opens when it first needs it. What crosses the border is plain numbers and the structs of Arrow's
+// C data interface. One thread an object; objects must not outlive the process's use of the
+// library, which stays open.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,38 @@ struct ArrowSchema;
 
 namespace polysome {
 
+// A column of one row group from its first row on, in the stretches that its pages hold. Valid as
+// long as its reader. Errors: those of the reader, and kOutOfMemory.
+class ParquetColumn {
+ public:
+  // Some rows, valid until the next call. Values that are missing take no place among the values,
+  // which are those of the one pointer that is set.
+  struct Rows {
+    const std::int16_t* there = nullptr;  // 1 or 0 of each row; null: all are there
+    std::size_t values = 0;
+    const std::int32_t* codes = nullptr;  // places in the dictionary, which has them
+    const std::string_view* texts = nullptr;
+    const std::int64_t* wholes = nullptr;
+    const double* reals = nullptr;
+  };
+  // What codes stand for: one of the two, as the column's type is.
+  struct Dictionary {
+    std::vector<std::string_view> texts;
+    std::vector<std::int64_t> wholes;
+  };
+  virtual ~ParquetColumn() = default;
+  // The next rows are not wanted: pages of which nothing is wanted are not unpacked.
+  virtual Status pass(std::uint64_t rows) = 0;
+  // Rows that can be taken at once; 0 at the end of the row group.
+  virtual Result<std::uint64_t> available() = 0;
+  // The next 1 ≤ n ≤ available() rows.
+  virtual Result<Rows> take(std::uint64_t n) = 0;
+  // Complete as soon as available() was asked; a row group has one, or none.
+  virtual const Dictionary& dictionary() const = 0;
+};
+
 // One Parquet file, read a column at a time. Errors: kUserData for what is no Parquet or broken.
-class WideParquetReader {
+class ParquetReader {
  public:
   struct Column {
     std::string name;
@@ -30,9 +61,9 @@ class WideParquetReader {
     std::string type;
     bool real = false;   // read_reals can read it
     bool whole = false;  // read_wholes can
-    bool text = false;   // read_texts can
+    bool text = false;   // read_texts can: texts of UTF-8, says the file
   };
-  virtual ~WideParquetReader() = default;
+  virtual ~ParquetReader() = default;
   virtual const std::vector<Column>& columns() const = 0;
   virtual const std::vector<std::uint64_t>& group_rows() const = 0;
   // The values of rows [first, first + n) that are there (nulls are passed over, NaN is not), in
@@ -46,6 +77,12 @@ class WideParquetReader {
                                                                std::uint64_t n) = 0;
   // Of the last read: the row, counted from `first`, of each value. Empty when no row lacks one.
   virtual std::span<const std::uint32_t> rows_there() const = 0;
+  // A column that is real, whole or text. With `codes`, what lies in a dictionary (of texts or
+  // whole numbers) is given as its codes.
+  virtual Result<std::unique_ptr<ParquetColumn>> open_column(std::size_t column, std::size_t group,
+                                                             bool codes) = 0;
+  // Of the column in the row group, unpacked: no page of it is larger.
+  virtual std::uint64_t unpacked_bytes(std::size_t column, std::size_t group) const = 0;
 };
 
 // A file or stream of Arrow IPC (Feather 2 is the former), read batch after batch.
@@ -77,8 +114,7 @@ class ArrowWriter {
 class ArrowLibrary {
  public:
   virtual ~ArrowLibrary() = default;
-  virtual Result<std::unique_ptr<WideParquetReader>> open_wide_parquet(
-      const std::string& path) const = 0;
+  virtual Result<std::unique_ptr<ParquetReader>> open_parquet(const std::string& path) const = 0;
   // Only these columns (ascending places), or all.
   virtual Result<std::unique_ptr<ArrowReader>> open_arrow(
       const std::string& path, const std::optional<std::vector<int>>& columns) const = 0;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "operations/aggregate_plan.h"
+#include "operations/parquet_states.h"
 #include "operations/query_states.h"
 #include "operations/text_states.h"
 #include "operations/wide_states.h"
@@ -254,31 +255,11 @@ std::optional<TextStatesPlan> direct_plan(const TaskEnv& env, const AggregateDet
   return out;
 }
 
-// The states of a partition that was read without SQL, to this task's files.
-Status write_states(TaskEnv& env, const AggregateDetails& details, PartialStates& states) {
+// Reads this task's partition and leaves its states in this task's files. False: it has to be read
+// another way, and nothing is written.
+Result<bool> write_states(TaskEnv& env, const AggregateDetails& details, PartialStates& states) {
   std::vector<std::uint32_t> places(details.columns.size());
   std::iota(places.begin(), places.end(), 0U);
-  for (const auto kind : details.kinds()) {
-    const auto a = accumulators(details, kind);
-    const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
-    POLYSOME_TRY(env.write_rows(states.states(type, a.moments, places),
-                                a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*",
-                                state_role(kind)));
-  }
-  env.output.result.rows = states.rows();
-  return {};
-}
-
-// False: it has to be done in SQL.
-Result<bool> scan_text(TaskEnv& env, const AggregateDetails& details) {
-  if (!details.where.empty() && details.row_tests.is_null()) return false;
-  POLYSOME_ASSIGN(const auto text, env.open_text());
-  if (text == nullptr || (!details.where.empty() && text->tests == nullptr)) return false;
-  const auto plan = direct_plan(env, details, *text);
-  if (!plan) return false;
-  const auto states = make_text_states(text, *plan);
-  std::vector<std::uint32_t> places(details.columns.size());
-  for (std::uint32_t i = 0; i < places.size(); ++i) places[i] = i;
   // States that did not fit stand side by side, as those of pieces do.
   std::map<std::string, std::vector<std::string>> aside;
   const auto take = [&](bool last) -> Status {
@@ -286,7 +267,7 @@ Result<bool> scan_text(TaskEnv& env, const AggregateDetails& details) {
       const auto a = accumulators(details, kind);
       const ValueType type = a.exact_sum ? ValueType::kInt64 : ValueType::kDouble;
       const char* select = a.exact_sum ? "* REPLACE (s::DECIMAL(38,0) AS s)" : "*";
-      auto rows = states->states(type, a.moments, places);
+      auto rows = states.states(type, a.moments, places);
       if (last && aside.empty()) {
         POLYSOME_TRY(env.write_rows(std::move(rows), select, state_role(kind)));
       } else {
@@ -298,88 +279,125 @@ Result<bool> scan_text(TaskEnv& env, const AggregateDetails& details) {
   };
   // A writer holds a row group beside the states.
   if (env.context.memory > 0 && env.context.memory < kAmple) env.row_group = kSmallRowGroup;
-  const auto done = states->read([&] { return take(false); });
-  if (!done || *done) env.note_scan(text);
-  if (!done) return std::unexpected(done.error());
-  if (!*done) return false;
+  POLYSOME_ASSIGN(const bool done, states.read([&] { return take(false); }));
+  if (!done) return false;
   POLYSOME_TRY(take(true));
   for (const auto& [role, pieces] : aside)
     POLYSOME_TRY(env.write_parquet("SELECT * FROM " + read_parquet_sql(pieces), role));
-  env.output.result.rows = states->rows();
+  env.output.result.rows = states.rows();
   return true;
 }
 
-// Parquet by groups: DuckDB decodes, our table takes its vectors. Its own hash table, with our sums
-// as aggregates of its C interface, takes twice as long.
-Result<bool> scan_parquet(TaskEnv& env, const AggregateDetails& details) {
-  const auto& source = env.plan().inputs.front().source;
-  if (source.format != "parquet" || details.keys.empty() || details.columns.size() > kNarrow ||
-      !details.where.empty())
-    return false;
-  QueryStatesPlan plan;
+// False: it has to be done in SQL.
+Result<bool> scan_text(TaskEnv& env, const AggregateDetails& details) {
+  if (!details.where.empty() && details.row_tests.is_null()) return false;
+  POLYSOME_ASSIGN(const auto text, env.open_text());
+  if (text == nullptr || (!details.where.empty() && text->tests == nullptr)) return false;
+  const auto plan = direct_plan(env, details, *text);
+  if (!plan) return false;
+  const auto states = make_text_states(text, *plan);
+  const auto done = write_states(env, details, *states);
+  if (!done || *done) env.note_scan(text);
+  return done;
+}
+
+// How the columns and keys of a plan become those of a table of states; nothing when they need SQL.
+std::optional<StateShape> shape_of(const AggregateDetails& details) {
+  StateShape out;
   for (const auto& c : details.keys) {
-    if (c.kind != ValueKind::kInteger && c.kind != ValueKind::kText) return false;
-    plan.shape.keys.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64
-                                                            : ValueType::kString);
+    if (c.kind != ValueKind::kInteger && c.kind != ValueKind::kText) return std::nullopt;
+    out.keys.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64 : ValueType::kString);
   }
-  std::vector<std::uint32_t> columns;
-  for (std::uint32_t i = 0; i < details.columns.size(); ++i) {
-    const auto kind = details.columns[i].kind;
-    if (!is_number(kind)) return false;
-    plan.shape.values.push_back(kind == ValueKind::kInteger ? ValueType::kInt64
-                                                            : ValueType::kDouble);
-    columns.push_back(i);
+  for (const auto& c : details.columns) {
+    if (!is_number(c.kind)) return std::nullopt;
+    out.values.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64 : ValueType::kDouble);
   }
+  out.extremes = details.has("min") || details.has("max");
+  return out;
+}
+
+// Columns that are what the file has under their names.
+bool are_plain(const std::vector<AggregateColumn>& columns) {
+  return std::ranges::all_of(columns, [](const auto& c) { return c.sql.empty(); });
+}
+
+// Parquet by groups, from its pages.
+Result<bool> scan_parquet_pages(TaskEnv& env, const AggregateDetails& details,
+                                const StateShape& shape) {
+  const auto& source = env.plan().inputs.front().source;
+  if (!reads_alike(source) || !are_plain(details.keys) || !are_plain(details.columns)) return false;
+  ParquetStatesPlan plan;
+  for (const auto& c : details.keys) plan.keys.push_back(c.name);
+  for (const auto& c : details.columns) plan.values.push_back(c.name);
   plan.squares = details.second_moments();
-  plan.shape.extremes = details.has("min") || details.has("max");
+  plan.shape = shape;
+  plan.shape.memory = env.context.memory / 4;
+  POLYSOME_ASSIGN(auto own, env.own_partition(1, 0));
+  POLYSOME_TRY(check_unchanged(source, own.pieces));
+  const auto states = make_parquet_states(source, std::move(own.pieces), own.options, plan);
+  POLYSOME_ASSIGN(const bool done, write_states(env, details, *states));
+  if (done) env.output.result.bytes_in += own.bytes;
+  return done;
+}
+
+// The same of what only DuckDB can read: it decodes, our table takes its vectors. Its own hash
+// table, with our sums as aggregates of its C interface, takes twice as long.
+Result<bool> scan_parquet_rows(TaskEnv& env, const AggregateDetails& details,
+                               const StateShape& shape) {
+  QueryStatesPlan plan;
+  plan.squares = details.second_moments();
+  plan.shape = shape;
   plan.shape.memory = env.context.memory / 4;  // DuckDB holds row groups beside it
+  std::vector<std::uint32_t> columns(details.columns.size());
+  std::iota(columns.begin(), columns.end(), 0U);
   plan.sql = rows_sql(details, columns);
   const std::uint64_t bytes_before = env.output.result.bytes_in;
   POLYSOME_ASSIGN(plan.rows, env.open_counted(kAggregateView));
   plan.cancelled = env.context.cancelled;
   const auto states = make_query_states(env.session(), plan);
-  POLYSOME_ASSIGN(const bool done, states->read());
-  if (done)
-    POLYSOME_TRY(write_states(env, details, *states));
-  else
-    env.output.result.bytes_in = bytes_before;  // they will be read again
+  POLYSOME_ASSIGN(const bool done, write_states(env, details, *states));
+  if (!done) env.output.result.bytes_in = bytes_before;  // they will be read again
   return done;
 }
 
-// False: it has to be done in SQL.
+Result<bool> scan_parquet_groups(TaskEnv& env, const AggregateDetails& details) {
+  if (details.keys.empty() || details.columns.size() > kNarrow) return false;
+  const auto shape = shape_of(details);
+  if (!shape) return false;
+  POLYSOME_ASSIGN(const bool done, scan_parquet_pages(env, details, *shape));
+  return done ? true : scan_parquet_rows(env, details, *shape);
+}
+
 // Very wide Parquet, column by column.
 Result<bool> scan_wide_parquet(TaskEnv& env, const AggregateDetails& details) {
   const auto& source = env.plan().inputs.front().source;
-  if (source.format != "parquet" || !details.keys.empty() || details.columns.size() <= kNarrow ||
-      !details.where.empty() || !reads_alike(source))
+  if (!details.keys.empty() || details.columns.size() <= kNarrow || !reads_alike(source) ||
+      !are_plain(details.columns))
     return false;
+  const auto shape = shape_of(details);
+  if (!shape) return false;
   WideStatesPlan plan;
-  for (const auto& c : details.columns) {
-    if (!is_number(c.kind) || !c.sql.empty()) return false;
-    plan.columns.push_back(c.name);
-    plan.shape.values.push_back(c.kind == ValueKind::kInteger ? ValueType::kInt64
-                                                              : ValueType::kDouble);
-  }
+  for (const auto& c : details.columns) plan.columns.push_back(c.name);
   plan.squares = details.second_moments();
-  plan.shape.extremes = details.has("min") || details.has("max");
+  plan.shape = *shape;
   plan.shape.memory = env.context.memory / 4;
   POLYSOME_ASSIGN(auto own, env.own_partition(1, 0));
   POLYSOME_TRY(check_unchanged(source, own.pieces));
   const auto states = make_wide_states(source, std::move(own.pieces), own.options, plan);
-  POLYSOME_ASSIGN(const bool done, states->read());
-  if (!done) return false;
-  env.output.result.bytes_in += own.bytes;
-  POLYSOME_TRY(write_states(env, details, *states));
-  return true;
+  POLYSOME_ASSIGN(const bool done, write_states(env, details, *states));
+  if (done) env.output.result.bytes_in += own.bytes;
+  return done;
 }
 
+// False: it has to be done in SQL.
 Result<bool> scan_directly(TaskEnv& env, const AggregateDetails& details) {
   // Work that is cut in pieces for want of memory spills, too.
   if (details.counts_values() || env.spec.split > 1) return false;
   POLYSOME_ASSIGN(const bool done, scan_text(env, details));
   if (done) return true;
+  if (env.plan().inputs.front().source.format != "parquet" || !details.where.empty()) return false;
   POLYSOME_ASSIGN(const bool by_column, scan_wide_parquet(env, details));
-  return by_column ? true : scan_parquet(env, details);
+  return by_column ? true : scan_parquet_groups(env, details);
 }
 
 Status scan_by_sql(TaskEnv& env, const AggregateDetails& details) {

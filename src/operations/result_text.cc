@@ -132,7 +132,7 @@ Status write_rows(Session& session, const std::vector<ResultColumn>& columns,
 // Rows [first, first + n) of all columns, then row by row as text.
 class WideBlock {
  public:
-  WideBlock(WideParquetReader& reader, std::uint64_t first, std::uint64_t n)
+  WideBlock(ParquetReader& reader, std::uint64_t first, std::uint64_t n)
       : reader_(reader), first_(first), n_(n), width_(reader.columns().size()) {}
 
   Status read(const Writing& to) {
@@ -190,7 +190,7 @@ class WideBlock {
     }
   }
 
-  WideParquetReader& reader_;
+  ParquetReader& reader_;
   std::uint64_t first_, n_;
   std::size_t width_;
   std::vector<std::uint64_t> cells_;  // row after row: bits of a number, or place of a text
@@ -199,7 +199,7 @@ class WideBlock {
 };
 
 // False: some column can be read by DuckDB only; nothing was written then.
-bool can_read(const WideParquetReader& reader) {
+bool can_read(const ParquetReader& reader) {
   return std::ranges::all_of(reader.columns(),
                              [](const auto& c) { return c.real || c.whole || c.text; });
 }
@@ -210,7 +210,7 @@ std::uint64_t rows_at_once(std::uint64_t columns, std::uint64_t memory) {
   return std::max<std::uint64_t>(1, cells / columns);
 }
 
-Status write_wide_rows(WideParquetReader& reader, std::uint64_t first, std::uint64_t end,
+Status write_wide_rows(ParquetReader& reader, std::uint64_t first, std::uint64_t end,
                        std::uint64_t memory, Writing* to) {
   const std::uint64_t most = rows_at_once(reader.columns().size(), memory);
   while (first < end && !to->full()) {
@@ -234,16 +234,16 @@ Result<std::vector<ResultFile>> files_of(const Json& request) {
 }
 
 // The readers of all files of a wide result; none when DuckDB has to read it.
-Result<std::unique_ptr<WideParquetReader>> open_wide(const ResultFile& file) {
+Result<std::unique_ptr<ParquetReader>> open_wide(const ResultFile& file) {
   POLYSOME_ASSIGN(const ArrowLibrary* library, arrow_library());
-  POLYSOME_ASSIGN(auto reader, library->open_wide_parquet(file.path));
+  POLYSOME_ASSIGN(auto reader, library->open_parquet(file.path));
   if (!can_read(*reader)) reader.reset();
   return reader;
 }
 
 struct Table {
   std::vector<ResultFile> files;
-  std::unique_ptr<WideParquetReader> wide;  // of files[opened]
+  std::unique_ptr<ParquetReader> wide;  // of files[opened]
   AnswerSession session;
   std::vector<ResultColumn> columns;
 };

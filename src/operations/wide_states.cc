@@ -42,10 +42,10 @@ class States final : public PartialStates {
 
  private:
   // False: a column is not there, or of a type that has to be cast.
-  bool find_columns(const WideParquetReader& reader);
+  bool find_columns(const ParquetReader& reader);
   Result<bool> read_piece(const Partition& piece);
   // `bytes`: what they weigh in progress.
-  Status read_rows(WideParquetReader& reader, std::uint64_t first, std::uint64_t n,
+  Status read_rows(ParquetReader& reader, std::uint64_t first, std::uint64_t n,
                    std::uint64_t bytes);
 
   const TableSource& source_;
@@ -58,7 +58,7 @@ class States final : public PartialStates {
 };
 
 template <bool kSquares>
-bool States<kSquares>::find_columns(const WideParquetReader& reader) {
+bool States<kSquares>::find_columns(const ParquetReader& reader) {
   const auto& columns = reader.columns();
   std::unordered_map<std::string_view, std::size_t> places;
   places.reserve(columns.size());
@@ -78,7 +78,7 @@ bool States<kSquares>::find_columns(const WideParquetReader& reader) {
 template <bool kSquares>
 Result<bool> States<kSquares>::read_piece(const Partition& piece) {
   POLYSOME_ASSIGN(const ArrowLibrary* library, arrow_library());
-  POLYSOME_ASSIGN(const auto reader, library->open_wide_parquet(source_.files[piece.file].path));
+  POLYSOME_ASSIGN(const auto reader, library->open_parquet(source_.files[piece.file].path));
   if (!find_columns(*reader)) return false;
   // A row group at a time: to begin in the middle of one means to pass over what lies before.
   const std::uint64_t end = piece.offset + piece.length;
@@ -98,7 +98,7 @@ Result<bool> States<kSquares>::read_piece(const Partition& piece) {
 }
 
 template <bool kSquares>
-Status States<kSquares>::read_rows(WideParquetReader& reader, std::uint64_t first, std::uint64_t n,
+Status States<kSquares>::read_rows(ParquetReader& reader, std::uint64_t first, std::uint64_t n,
                                    std::uint64_t bytes) {
   table_.count_rows(n);
   for (std::size_t v = 0; v < at_.size(); ++v) {

@@ -1,4 +1,4 @@
-#include "columnar/wide_parquet_reader.h"
+#include "columnar/parquet_reader.h"
 
 #include <fmt/format.h>
 #include <parquet/column_reader.h>
@@ -9,12 +9,13 @@
 
 #include <algorithm>
 
+#include "columnar/parquet_column.h"
 #include "columnar/status.h"
 
 namespace polysome::columnar {
 namespace {
 
-using Column = WideParquetReader::Column;
+using Column = ParquetReader::Column;
 
 std::string whole_name(int bits, bool is_signed) {
   switch (bits) {
@@ -61,7 +62,7 @@ Column column_of(const parquet::ColumnDescriptor& c) {
   return out;
 }
 
-class Reader final : public WideParquetReader {
+class Reader final : public ParquetReader {
  public:
   explicit Reader(std::string path) : path_(std::move(path)) {}
 
@@ -142,6 +143,22 @@ class Reader final : public WideParquetReader {
   }
 
   std::span<const std::uint32_t> rows_there() const override { return rows_there_; }
+
+  Result<std::unique_ptr<ParquetColumn>> open_column(std::size_t column, std::size_t group,
+                                                     bool codes) override {
+    return guarded(path_, [&]() -> Result<std::unique_ptr<ParquetColumn>> {
+      const int leaf = leaves_.at(column);
+      return make_parquet_column(
+          fmt::format("{}, column \"{}\"", path_, columns_[column].name),
+          *reader_->metadata()->schema()->Column(leaf),
+          reader_->RowGroup(static_cast<int>(group))->GetColumnPageReader(leaf), codes);
+    });
+  }
+  std::uint64_t unpacked_bytes(std::size_t column, std::size_t group) const override {
+    const auto chunk =
+        reader_->metadata()->RowGroup(static_cast<int>(group))->ColumnChunk(leaves_.at(column));
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(chunk->total_uncompressed_size(), 0));
+  }
 
  private:
   // The values of a column as batch after batch is at hand, in a buffer of ours.
@@ -237,7 +254,7 @@ class Reader final : public WideParquetReader {
 
 }  // namespace
 
-Result<std::unique_ptr<WideParquetReader>> make_wide_parquet_reader(const std::string& path) {
+Result<std::unique_ptr<ParquetReader>> make_parquet_reader(const std::string& path) {
   auto out = std::make_unique<Reader>(path);
   POLYSOME_TRY(out->open());
   return out;

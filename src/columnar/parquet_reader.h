@@ -1,4 +1,4 @@
-// See WideParquetReader (kernels/arrow_library.h).
+// See ParquetReader (kernels/arrow_library.h).
 #pragma once
 
 #include <memory>
@@ -8,6 +8,6 @@
 
 namespace polysome::columnar {
 
-Result<std::unique_ptr<WideParquetReader>> make_wide_parquet_reader(const std::string& path);
+Result<std::unique_ptr<ParquetReader>> make_parquet_reader(const std::string& path);
 
 }  // namespace polysome::columnar

@@ -28,12 +28,13 @@ class GroupIndex {
     return mix(a ^ kB, b ^ seed);
   }
 
-  void prefetch(std::uint64_t hash) const {
+  // Inlined always: GCC leaves out calls of functions that only fetch ahead, as without effect.
+  [[gnu::always_inline]] void prefetch(std::uint64_t hash) const {
     if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
   }
   // The group that a key of this hash has, most likely, once its line is there; what finding it
   // will look at is fetched. kNone: there is none near the first place.
-  std::uint32_t guess(std::uint64_t hash) const {
+  [[gnu::always_inline]] std::uint32_t guess(std::uint64_t hash) const {
     if (slots_.empty()) return kNone;
     const std::size_t mask = slots_.size() - 1;
     std::size_t i = hash & mask;

@@ -25,7 +25,7 @@ class GroupSums {
   std::size_t size() const { return states_.size(); }
   void resize(std::size_t states) { states_.resize(states); }
   std::size_t bytes() const { return states_.capacity() * sizeof(State); }
-  void prefetch(std::size_t state) const {
+  [[gnu::always_inline]] void prefetch(std::size_t state) const {
     // It may lie in two lines of the cache.
     const auto* const at = reinterpret_cast<const char*>(states_.data() + state);
     __builtin_prefetch(at, 1);

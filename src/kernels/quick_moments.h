@@ -29,22 +29,10 @@ class QuickMoments {
   // False: x is not counted; add it elsewhere. NaN is never taken.
   bool add(double x) {
     const auto bits = std::bit_cast<std::uint64_t>(x);
-    const bool zero = (bits << 1) == 0;
-    const auto exponent = static_cast<int>(bits >> 52 & 0x7ff);
-    int shift = zero ? 0 : exponent - base_;
-    if (static_cast<unsigned>(shift) > kSpread) [[unlikely]] {
-      if (base_ != kUnset || exponent == 0 || exponent == 0x7ff) return false;
-      // No subnormals below, no infinities above.
-      base_ = static_cast<std::int16_t>(std::clamp(exponent - kSpread / 2, 1, 0x7fe - kSpread));
-      shift = exponent - base_;
-    }
-    const std::uint64_t mantissa =
-        zero ? 0 : (bits & ((std::uint64_t{1} << 52) - 1)) | std::uint64_t{1} << 52;
-    ++count_;
-    const Int128 value = static_cast<Int128>(static_cast<Uint128>(mantissa) << shift);
-    const Int128 sign = static_cast<std::int64_t>(bits) >> 63;
-    add_sum((value ^ sign) - sign);
-    if constexpr (kSquares) add_square(static_cast<Uint128>(mantissa) * mantissa, 2 * shift);
+    const int shift = exponent_of(bits) - base_;
+    if (static_cast<unsigned>(shift) > kSpread) [[unlikely]]
+      return add_unusual(bits);
+    add_shifted(bits, static_cast<unsigned>(shift));
     return true;
   }
 
@@ -53,7 +41,7 @@ class QuickMoments {
     if constexpr (kSquares)
       if (x >= kLargeWhole || x <= -kLargeWhole) return false;
     ++count_;
-    add_sum(x);
+    add_sum(static_cast<Uint128>(static_cast<Int128>(x)));
     if constexpr (kSquares) add_square(static_cast<Uint128>(static_cast<Int128>(x) * x), 0);
     return true;
   }
@@ -83,22 +71,47 @@ class QuickMoments {
   static constexpr std::int64_t kLargeWhole = std::int64_t{1} << 52;
 
   Uint128 sum() const { return static_cast<Uint128>(sum_[1]) << 64 | sum_[0]; }
-  void add_sum(Int128 value) {
-    const Uint128 after = sum() + static_cast<Uint128>(value);
+  void add_sum(Uint128 value) {
+    const Uint128 after = sum() + value;
     sum_ = {static_cast<std::uint64_t>(after), static_cast<std::uint64_t>(after >> 64)};
   }
-  void add_square(Uint128 square, int shift) {  // shift ≤ 60
+  static int exponent_of(std::uint64_t bits) { return static_cast<int>(bits >> 52 & 0x7ff); }
+
+  // Zero, the first value, or one that does not fit.
+  bool add_unusual(std::uint64_t bits) {
+    const int exponent = exponent_of(bits);
+    if (bits << 1 == 0) {
+      ++count_;
+      return true;
+    }
+    if (base_ != kUnset || exponent == 0 || exponent == 0x7ff) return false;
+    // No subnormals below, no infinities above.
+    base_ = static_cast<std::int16_t>(std::clamp(exponent - kSpread / 2, 1, 0x7fe - kSpread));
+    add_shifted(bits, static_cast<unsigned>(exponent - base_));
+    return true;
+  }
+
+  void add_shifted(std::uint64_t bits, unsigned shift) {
+    constexpr auto kImplied = std::uint64_t{1} << 52;
+    const std::uint64_t mantissa = (bits & (kImplied - 1)) | kImplied;
+    const auto sign = static_cast<std::uint64_t>(static_cast<std::int64_t>(bits) >> 63);
+    ++count_;
+    // Negative: all bits turned, and one more.
+    const std::uint64_t low = (mantissa << shift) ^ sign;
+    const std::uint64_t high = (mantissa >> 1 >> (63 - shift)) ^ sign;
+    add_sum((static_cast<Uint128>(high) << 64 | low) + (sign & 1));
+    if constexpr (kSquares) add_square(static_cast<Uint128>(mantissa) * mantissa, 2 * shift);
+  }
+
+  void add_square(Uint128 square, unsigned shift) {  // shift ≤ 60
     const auto low = static_cast<std::uint64_t>(square);
     const auto high = static_cast<std::uint64_t>(square >> 64);
-    const std::uint64_t a = low << shift;
-    const std::uint64_t b = (high << shift) | (low >> 1 >> (63 - shift));
-    const std::uint64_t c = high >> 1 >> (63 - shift);
-    const Uint128 first = static_cast<Uint128>(squares_[0]) + a;
-    squares_[0] = static_cast<std::uint64_t>(first);
-    const Uint128 second =
-        static_cast<Uint128>(squares_[1]) + b + static_cast<std::uint64_t>(first >> 64);
-    squares_[1] = static_cast<std::uint64_t>(second);
-    squares_[2] += c + static_cast<std::uint64_t>(second >> 64);
+    const std::uint64_t middle = (high << shift) | (low >> 1 >> (63 - shift));
+    const Uint128 added = static_cast<Uint128>(middle) << 64 | (low << shift);
+    const Uint128 sum = (static_cast<Uint128>(squares_[1]) << 64 | squares_[0]) + added;
+    squares_[0] = static_cast<std::uint64_t>(sum);
+    squares_[1] = static_cast<std::uint64_t>(sum >> 64);
+    squares_[2] += (high >> 1 >> (63 - shift)) + (sum < added ? 1U : 0U);
   }
 
   std::array<std::uint64_t, 2> sum_{};  // in two's complement, of words so that it packs

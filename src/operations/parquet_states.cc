@@ -15,9 +15,12 @@ namespace {
 
 constexpr std::size_t kBatch = 1024;  // rows taken together: their values stay in the first cache
 constexpr std::size_t kLooked = 64;   // keys whose places in the table are fetched together
-constexpr std::size_t kAhead = 16;    // rows whose states are fetched before their turn
+constexpr std::size_t kAhead = 64;    // rows that are added together, the next ones' states fetched
 constexpr std::size_t kCodesPerRow = 4;   // of the combinations of several dictionaries' codes
 constexpr std::size_t kFewCodes = 65536;  // are combined however few rows there are
+// Columns of a row group, unpacked, by the memory of the table. Few writers make one page of a
+// chunk; where it does not fit after all, DuckDB reads it.
+constexpr std::uint64_t kMostUnpacked = 2;
 constexpr std::uint64_t kBatchesBetweenProgress = 256;
 constexpr std::uint32_t kNone = GroupIndex::kNone;
 
@@ -87,8 +90,8 @@ class States final : public PartialStates {
             std::string* packed) const;
   std::uint32_t group_of(const Key& key);
   void add_values(std::size_t n);
-  template <class T>
-  void add_all(std::size_t v, const T* x, const std::int16_t* there, std::size_t n);
+  void add_wholes(std::size_t v, const std::int64_t* x, const std::int16_t* there, std::size_t n);
+  void add_reals(std::size_t v, const double* x, const std::int16_t* there, std::size_t n);
 
   const TableSource& source_;
   std::vector<Partition> pieces_;
@@ -99,7 +102,7 @@ class States final : public PartialStates {
   Status stopped_;  // why, when it was not for the file
   std::vector<Column> keys_, values_;
   std::array<std::uint32_t, kBatch> code_{};
-  std::array<std::uint32_t, kBatch + kAhead> group_{};
+  std::array<std::uint32_t, kBatch + 2 * kAhead> group_{};
   std::vector<std::uint32_t> group_of_code_;  // of the row group
   std::vector<std::size_t> place_;            // of a combination of codes: that of each key
   bool looked_up_ = false, combines_ = false;
@@ -176,7 +179,7 @@ Result<bool> States<kSquares>::read_rows(ParquetReader& reader, std::size_t grou
     std::uint64_t bytes = 0;  // a page and a dictionary of each column are held, at the most
     for (const auto* list : {&keys_, &values_})
       for (const auto& column : *list) bytes += reader.unpacked_bytes(column.at, group);
-    if (bytes > plan_.shape.memory) return false;
+    if (bytes > kMostUnpacked * plan_.shape.memory) return false;
   }
   POLYSOME_TRY(open_columns(reader, group, first));
   looked_up_ = false;
@@ -425,41 +428,55 @@ std::uint32_t States<kSquares>::group_of(const Key& key) {
 // --- values ---
 
 template <bool kSquares>
-template <class T>
-void States<kSquares>::add_all(std::size_t v, const T* x, const std::int16_t* there,
-                               std::size_t n) {
-  const std::size_t n_values = values_.size();
-  const auto add = [&](std::size_t row, T value) {
-    if constexpr (std::is_same_v<T, double>)
-      if (std::isnan(value)) return;  // a missing value
-    table_.add(group_[row] * n_values + v, value);
-  };
-  if (there == nullptr) {
-    for (std::size_t i = 0; i < n; ++i) {
-      table_.prefetch(group_[i + kAhead]);
-      add(i, x[i]);
+void States<kSquares>::add_wholes(std::size_t v, const std::int64_t* x, const std::int16_t* there,
+                                  std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t state = group_[i] * values_.size() + v;
+    if (there == nullptr || there[i] != 0)
+      table_.add(state, *x++);
+    else
+      table_.add_missing(state);
+  }
+}
+
+template <bool kSquares>
+void States<kSquares>::add_reals(std::size_t v, const double* x, const std::int16_t* there,
+                                 std::size_t n) {
+  std::array<double, kAhead> spread;
+  for (std::size_t begin = 0; begin < n; begin += kAhead) {
+    const std::size_t here = std::min(kAhead, n - begin);
+    const std::uint32_t* const groups = group_.data() + begin;
+    // Those of the next batch are fetched while this one is added.
+    for (std::size_t i = 0; i < kAhead; ++i) table_.prefetch(groups[kAhead + i]);
+    std::uint64_t which = ~std::uint64_t{0} >> (64 - here);
+    const double* numbers = x;
+    if (there == nullptr) {
+      x += here;
+    } else {
+      numbers = spread.data();
+      for (std::size_t i = 0; i < here; ++i) {
+        if (there[begin + i] != 0) {
+          spread[i] = *x++;
+        } else {
+          spread[i] = 0;
+          which &= ~(std::uint64_t{1} << i);
+          table_.add_missing(groups[i] * values_.size() + v);
+        }
+      }
     }
-  } else {
-    for (std::size_t i = 0; i < n; ++i) {
-      table_.prefetch(group_[i + kAhead]);
-      if (there[i] != 0) add(i, *x++);
-    }
+    table_.add_batch(groups, v, numbers, here, which);
   }
 }
 
 template <bool kSquares>
 void States<kSquares>::add_values(std::size_t n) {
-  std::fill_n(group_.begin() + static_cast<std::ptrdiff_t>(n), kAhead, group_[n - 1]);
-  for (std::size_t i = 0; i < n; ++i) {
-    table_.prefetch(group_[i + kAhead]);
-    table_.count_rows(group_[i], 1);
-  }
+  std::fill_n(group_.begin() + static_cast<std::ptrdiff_t>(n), 2 * kAhead, group_[n - 1]);
   for (std::size_t v = 0; v < values_.size(); ++v) {
     const auto& rows = values_[v].rows;
     if (plan_.shape.values[v] == ValueType::kInt64)
-      add_all(v, rows.wholes, rows.there, n);
+      add_wholes(v, rows.wholes, rows.there, n);
     else
-      add_all(v, rows.reals, rows.there, n);
+      add_reals(v, rows.reals, rows.there, n);
   }
 }
 

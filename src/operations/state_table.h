@@ -64,7 +64,10 @@ class StateTable {
   // No groups, and the memory given back.
   void clear() { *this = StateTable(std::move(shape_)); }
 
-  void prefetch(std::uint32_t group) const { sums_.prefetch(group * shape_.values.size()); }
+  // Inlined always, see GroupIndex::prefetch.
+  [[gnu::always_inline]] void prefetch(std::uint32_t group) const {
+    sums_.prefetch(group * shape_.values.size());
+  }
   // A row of a group is counted by its first value, which is added or said to be missing; rows of a
   // table without keys are counted here.
   void count_rows(std::uint64_t rows) { all_rows_ += rows; }

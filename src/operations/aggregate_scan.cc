@@ -331,7 +331,9 @@ Result<bool> scan_parquet_pages(TaskEnv& env, const AggregateDetails& details,
   for (const auto& c : details.columns) plan.values.push_back(c.name);
   plan.squares = details.second_moments();
   plan.shape = shape;
-  plan.shape.memory = env.context.memory / 4;
+  // A table that is full is up to twice as large, while DuckDB writes it and pages are held.
+  plan.shape.memory = env.context.memory / (env.context.memory < kAmple ? 8 : 4);
+  plan.unpacked = env.context.memory / 2;
   POLYSOME_ASSIGN(auto own, env.own_partition(1, 0));
   POLYSOME_TRY(check_unchanged(source, own.pieces));
   const auto states = make_parquet_states(source, std::move(own.pieces), own.options, plan);

@@ -18,9 +18,6 @@ constexpr std::size_t kLooked = 64;   // keys whose places in the table are fetc
 constexpr std::size_t kAhead = 64;    // rows that are added together, the next ones' states fetched
 constexpr std::size_t kCodesPerRow = 4;   // of the combinations of several dictionaries' codes
 constexpr std::size_t kFewCodes = 65536;  // are combined however few rows there are
-// Columns of a row group, unpacked, by the memory of the table. Few writers make one page of a
-// chunk; where it does not fit after all, DuckDB reads it.
-constexpr std::uint64_t kMostUnpacked = 2;
 constexpr std::uint64_t kBatchesBetweenProgress = 256;
 constexpr std::uint32_t kNone = GroupIndex::kNone;
 
@@ -175,11 +172,11 @@ Status States<kSquares>::open_columns(ParquetReader& reader, std::size_t group,
 template <bool kSquares>
 Result<bool> States<kSquares>::read_rows(ParquetReader& reader, std::size_t group,
                                          std::uint64_t first, std::uint64_t n) {
-  if (plan_.shape.memory > 0) {
+  if (plan_.unpacked > 0) {
     std::uint64_t bytes = 0;  // a page and a dictionary of each column are held, at the most
     for (const auto* list : {&keys_, &values_})
       for (const auto& column : *list) bytes += reader.unpacked_bytes(column.at, group);
-    if (bytes > kMostUnpacked * plan_.shape.memory) return false;
+    if (bytes > plan_.unpacked) return false;
   }
   POLYSOME_TRY(open_columns(reader, group, first));
   looked_up_ = false;

@@ -17,6 +17,9 @@ struct ParquetStatesPlan {
   std::vector<std::string> keys, values;  // names of columns
   StateShape shape;
   bool squares = false;
+  // Most bytes of these columns of a row group, which bounds what their pages take; 0: no limit.
+  // Few writers make a page of a whole column: it may be much.
+  std::uint64_t unpacked = 0;
 };
 
 // `pieces` are ranges of rows of the files of `source`, which must outlive it; of the options

@@ -42,7 +42,7 @@ class ParquetStates : public DataTest {
     return out;
   }
   ParquetStatesPlan plan(const TableSource& source, const Ask& ask) {
-    ParquetStatesPlan out{ask.keys, ask.values, {}, ask.squares};
+    ParquetStatesPlan out{ask.keys, ask.values, {}, ask.squares, ask.memory};
     const auto type = [&](const std::string& name) {
       const auto at = std::ranges::find(source.columns, name, &SourceColumn::name);
       EXPECT_NE(at, source.columns.end()) << name;

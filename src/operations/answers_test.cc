@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "kernels/session.h"
 #include "operations/job_driver.h"
 #include "operations/study_data.h"
 #include "operations/test_folder.h"

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <functional>
+#include <optional>
 #include <system_error>
 
 #include "base/nearest.h"
@@ -62,7 +64,17 @@ fs::path fixed_part(const fs::path& glob) {
   return out;
 }
 
-std::uint64_t size_of(const fs::path& path) {
+// So many names of one folder tell what it holds; so many files of all folders are measured for a
+// list: it is the loop's thread that looks.
+constexpr std::size_t kNamesOfFolder = 2000;
+constexpr std::size_t kMeasuredFiles = 20'000;
+// Of a data folder that holds more names only these are listed, and looked at for one that is asked
+// for; further ones are found by their usual endings.
+constexpr std::size_t kListedNames = 10'000;
+constexpr std::size_t kNamesLookedAt = 50'000;
+
+// Bytes of a file or folder; none when that takes more looks than are `left`.
+std::optional<std::uint64_t> size_of(const fs::path& path, std::size_t* left) {
   std::error_code ec;
   if (!fs::is_directory(path, ec)) {
     const auto n = fs::file_size(path, ec);
@@ -70,24 +82,31 @@ std::uint64_t size_of(const fs::path& path) {
   }
   std::uint64_t total = 0;
   for (const auto& e : fs::directory_iterator(path, ec)) {
+    if (*left == 0) return std::nullopt;
+    --*left;
     std::error_code each;
     if (e.is_regular_file(each)) total += e.file_size(each);
-    if (e.path().filename().string().find('=') != std::string::npos && e.is_directory(each))
-      total += size_of(e.path());
+    if (e.path().filename().string().find('=') != std::string::npos && e.is_directory(each)) {
+      const auto below = size_of(e.path(), left);
+      if (!below) return std::nullopt;
+      total += *below;
+    }
   }
   return total;
 }
 
-// A folder counts as a dataset when all its visible files are of one known format; one of
-// key=value folders when the first of them is.
+// A folder counts as a dataset when all its visible files are of one known format (those that are
+// looked at); one of key=value folders when the first of them is.
 std::string format_of_folder(const fs::path& path) {
   std::string format;
   std::string key_folder;
   std::error_code ec;
+  std::size_t looked = 0;
   for (const auto& e : fs::directory_iterator(path, ec)) {
     const auto name = e.path().filename().string();
     std::error_code each;
     if (name.starts_with(".") || name.starts_with("_")) continue;
+    if (++looked > kNamesOfFolder) break;
     if (!e.is_regular_file(each)) {
       if (name.find('=') != std::string::npos && name.front() != '=' && e.is_directory(each) &&
           (key_folder.empty() || name < key_folder))
@@ -99,6 +118,22 @@ std::string format_of_folder(const fs::path& path) {
     format = f;
   }
   return format.empty() && !key_folder.empty() ? format_of_folder(path / key_folder) : format;
+}
+
+// What `name` may mean in a folder of very many names.
+void look_for(const fs::path& folder, const std::string& name,
+              const std::function<void(const fs::directory_entry&)>& look) {
+  const auto there = [&](const std::string& file) {
+    std::error_code ec;
+    const fs::directory_entry e(folder / file, ec);
+    if (!ec && e.exists(ec)) look(e);
+  };
+  if (name.find('/') != std::string::npos || name == "." || name == "..") return;
+  there(name);
+  for (const auto& [ending, format] : kEndings) {
+    there(name + std::string(ending));
+    for (const auto c : kCompressions) there(name + std::string(ending) + std::string(c));
+  }
 }
 
 }  // namespace
@@ -139,7 +174,9 @@ bool DatasetCatalog::below_data_dir(const fs::path& real) const {
 
 Error DatasetCatalog::unknown(const std::string& id, const std::string& pointer) const {
   std::vector<std::string> names;
-  for (const auto& e : list()) names.push_back(e.id);
+  for (const auto& [name, d] : loaded_) names.push_back(name);
+  for (const auto& e : scan({}, false, nullptr))
+    if (!loaded_.contains(e.id)) names.push_back(e.id);
   std::string some;
   for (std::size_t i = 0; i < names.size() && i < 3; ++i) some += (i > 0 ? ", " : "") + names[i];
   if (names.size() > 3) some += ", …";
@@ -203,8 +240,7 @@ Result<std::string> DatasetCatalog::resolve_source(const std::string& source,
 
 Result<DatasetRef> DatasetCatalog::at_top(const std::string& id, const std::string& pointer) const {
   std::vector<Entry> found;
-  for (auto& e : scan())
-    if (e.id == id || fs::path(e.source).filename() == id) found.push_back(std::move(e));
+  for (auto& e : scan(id, false, nullptr)) found.push_back(std::move(e));
   if (found.size() > 1) {
     std::string both;
     for (const auto& e : found) both += (both.empty() ? "" : " and ") + e.source;
@@ -262,38 +298,51 @@ Result<DatasetRef> DatasetCatalog::resolve(const std::string& id,
   return ref;
 }
 
-std::vector<DatasetCatalog::Entry> DatasetCatalog::scan() const {
+std::vector<DatasetCatalog::Entry> DatasetCatalog::scan(const std::string& wanted, bool sizes,
+                                                        bool* more) const {
   std::vector<Entry> out;
+  std::size_t left = kMeasuredFiles;
+  const auto look = [&](const fs::directory_entry& e) {
+    const auto name = e.path().filename().string();
+    std::error_code each;
+    Entry entry;
+    entry.source = e.path().string();
+    const bool folder = e.is_directory(each);
+    entry.id = folder ? name : stem_of_name(name);
+    if (name.starts_with(".") || (!wanted.empty() && entry.id != wanted && name != wanted)) return;
+    if (folder)
+      entry.format = format_of_folder(e.path());
+    else if (e.is_regular_file(each))
+      entry.format = format_of_name(name);
+    if (entry.format.empty()) return;
+    if (sizes) entry.bytes = size_of(e.path(), &left);
+    out.push_back(std::move(entry));
+  };
   for (const auto& dir : data_dirs_) {
     std::error_code ec;
+    std::size_t names = 0;
     for (const auto& e : fs::directory_iterator(dir, ec)) {
-      const auto name = e.path().filename().string();
-      if (name.starts_with(".")) continue;
-      std::error_code each;
-      Entry entry;
-      entry.source = e.path().string();
-      if (e.is_directory(each)) {
-        entry.format = format_of_folder(e.path());
-        entry.id = name;
-      } else if (e.is_regular_file(each)) {
-        entry.format = format_of_name(name);
-        entry.id = stem_of_name(name);
+      if (++names <= (wanted.empty() ? kListedNames : kNamesLookedAt)) {
+        look(e);
+        continue;
       }
-      if (entry.format.empty()) continue;
-      entry.bytes = size_of(e.path());
-      out.push_back(std::move(entry));
+      if (more != nullptr) *more = true;
+      if (!wanted.empty()) look_for(dir, wanted, look);
+      break;
     }
   }
   std::ranges::sort(out, {}, &Entry::id);
+  const auto same = [](const Entry& a, const Entry& b) { return a.source == b.source; };
+  out.erase(std::unique(out.begin(), out.end(), same), out.end());
   return out;
 }
 
-std::vector<DatasetCatalog::Entry> DatasetCatalog::list() const {
+std::vector<DatasetCatalog::Entry> DatasetCatalog::list(bool* more_than_listed) const {
   std::vector<Entry> out;
   for (const auto& [id, d] : loaded_)
     out.push_back({id, d.ref.source, d.record.value("format", d.ref.format),
                    d.record.value("total_size_bytes", std::uint64_t{0}), true});
-  for (auto& e : scan())
+  for (auto& e : scan({}, true, more_than_listed))
     if (!loaded_.contains(e.id)) out.push_back(std::move(e));
   return out;
 }

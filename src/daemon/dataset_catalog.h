@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,16 +40,18 @@ class DatasetCatalog {
     std::string id;
     std::string source;
     std::string format;
-    std::uint64_t bytes = 0;
+    std::optional<std::uint64_t> bytes;  // none: so many files that they were not all measured
     bool loaded = false;
   };
-  // Loaded names, then what lies at the top of the data folders, by name.
-  std::vector<Entry> list() const;
+  // Loaded names, then what lies at the top of the data folders, by name; of folders with very many
+  // names not all (more_than_listed).
+  std::vector<Entry> list(bool* more_than_listed = nullptr) const;
   const std::vector<std::string>& data_dirs() const { return data_dirs_; }
 
  private:
   Result<DatasetRef> at_top(const std::string& id, const std::string& pointer) const;
-  std::vector<Entry> scan() const;
+  // What lies at the top of the data folders, or only what `wanted` may mean.
+  std::vector<Entry> scan(const std::string& wanted, bool sizes, bool* more) const;
   bool below_data_dir(const std::filesystem::path& real) const;
   Error unknown(const std::string& id, const std::string& pointer) const;
 

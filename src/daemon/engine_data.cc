@@ -91,7 +91,9 @@ void Engine::data_partition(const Json& body, const std::string& caller, api::Re
             out["next_offset"].is_null() ? Json() : Json(dump(out["next_offset"]));
         out.erase("next_offset");
         use_counts(wanted, &out);
-        if (wanted.exact && !out.value("n_rows_exact", false))
+        // Of very many files only a job knows what they come to.
+        const bool by_job = wanted.exact || out.value("more_files", false);
+        if (by_job && !out.value("n_rows_exact", false))
           return count_exactly(wanted, caller, std::move(out), std::move(reply));
         reply(std::move(out));
       });
@@ -114,8 +116,9 @@ void Engine::keep_counts(const JobSpec& spec, const JobState& state) {
   if (spec.operation != "partition" || state.status != JobStatus::kCompleted ||
       spec.datasets.empty() || !state.result.is_object())
     return;
-  store_.put_setting(counts_key(spec.datasets[0]), state.result.value("summary", Json::object()),
-                     {});
+  Json counts = state.result.value("summary", Json::object());
+  counts["job_id"] = spec.id.text();
+  store_.put_setting(counts_key(spec.datasets[0]), counts, {});
 }
 
 void Engine::use_counts(const PartitionRequest& request, Json* answer) {
@@ -123,6 +126,13 @@ void Engine::use_counts(const PartitionRequest& request, Json* answer) {
   if (!known || known->value("fingerprint", "") != answer->value("fingerprint", "-")) return;
   (*answer)["n_rows"] = known->value("n_rows", std::uint64_t{0});
   (*answer)["n_rows_exact"] = true;
+  if (answer->value("more_files", false)) {
+    // The partitions are in the result of the job that counted.
+    for (const char* key : {"n_files", "total_size_bytes", "n_partitions", "job_id"})
+      if (known->contains(key)) (*answer)[key] = (*known)[key];
+    (*answer)["total_size"] = format_bytes((*answer)["total_size_bytes"].get<std::uint64_t>());
+    answer->erase("more_files");
+  }
   const auto rows = known->find("partition_rows");
   if (rows == known->end() || rows->size() != answer->value("n_partitions", std::size_t{0})) return;
   for (auto& p : (*answer)["partitions"]) {
@@ -169,17 +179,21 @@ void Engine::add_files(const std::string& id, const std::vector<std::string>& fi
 
 Json Engine::datasets() {
   Json list = Json::array();
-  for (const auto& e : datasets_.list())
+  bool more = false;
+  for (const auto& e : datasets_.list(&more))
     list.push_back({{"dataset_id", e.id},
                     {"source", e.source.empty() && datasets_.loaded(e.id) != nullptr
                                    ? datasets_.loaded(e.id)->record.value("source", "")
                                    : e.source},
                     {"format", e.format},
-                    {"size", format_bytes(e.bytes)},
-                    {"size_bytes", e.bytes},
+                    {"size", e.bytes ? Json(format_bytes(*e.bytes)) : Json()},
+                    {"size_bytes", e.bytes ? Json(*e.bytes) : Json()},
                     {"loaded", e.loaded}});
   const std::size_t total = list.size();
-  return {{"datasets", std::move(list)}, {"total", total}, {"data_dirs", datasets_.data_dirs()}};
+  Json out = {
+      {"datasets", std::move(list)}, {"total", total}, {"data_dirs", datasets_.data_dirs()}};
+  if (more) out["more_datasets"] = true;  // by path any file is a dataset
+  return out;
 }
 
 void Engine::dataset(const std::string& id, std::uint64_t column_offset, std::size_t columns,

@@ -16,6 +16,8 @@ namespace {
 // What is let go at a time, and what stays before the place that is read.
 constexpr std::size_t kStep = 4 << 20;
 constexpr std::size_t kBehind = 1 << 20;
+// Files up to this size are read, not mapped.
+constexpr std::size_t kTiny = 4096;
 
 std::int64_t nanoseconds(const struct timespec& t) {
   return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
@@ -35,7 +37,17 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
   std::shared_ptr<FileMap> file(new FileMap());
   file->size_ = static_cast<std::size_t>(st.st_size);
   file->mtime_ns_ = nanoseconds(st.st_mtim);
-  if (file->size_ > 0) {
+  if (file->size_ > 0 && file->size_ <= kTiny) {
+    file->tiny_ = std::make_unique_for_overwrite<char[]>(file->size_);
+    const ssize_t n = ::pread(fd, file->tiny_.get(), file->size_, 0);
+    const int reason = errno;
+    file->size_ = n < 0 ? 0 : static_cast<std::size_t>(n);
+    file->data_ = file->tiny_.get();
+    if (n < 0) {
+      ::close(fd);
+      return fail(errno_error("cannot read", path, reason));
+    }
+  } else if (file->size_ > 0) {
     void* data = ::mmap(nullptr, file->size_, PROT_READ, MAP_PRIVATE, fd, 0);
     const int reason = errno;
     if (data == MAP_FAILED) {
@@ -51,7 +63,7 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
 }
 
 FileMap::~FileMap() {
-  if (size_ > 0) ::munmap(const_cast<char*>(data_), size_);
+  if (size_ > 0 && tiny_ == nullptr) ::munmap(const_cast<char*>(data_), size_);
 }
 
 void FileMap::let_go(std::size_t position) const {

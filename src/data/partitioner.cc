@@ -14,8 +14,10 @@ namespace {
 
 // Below this, starting a task costs more than sharing its work saves.
 constexpr std::uint64_t kWorthATask = 8'000'000;
-// Each file of a partition is open while it is read.
-constexpr std::size_t kMostFilesTogether = 2048;
+// Text files of a partition are mapped while it is read; of others DuckDB keeps what it read of
+// each.
+constexpr std::size_t kMostFilesTogether = 8192;
+constexpr std::size_t kMostOthersTogether = 2048;
 // Files that are read differently (folders' values, columns they lack) are a query each.
 constexpr std::size_t kMostKindsTogether = 64;
 // A file that is opened costs about as much as reading so many bytes.
@@ -57,20 +59,29 @@ bool same_kind(const SourceFile& a, const SourceFile& b) {
   return a.folder_values == b.folder_values && a.row_fields == b.row_fields;
 }
 
+bool is_plain_text(const TableSource& source) {
+  return is_delimited(source.format) || source.format == "ndjson";
+}
+
 // Neighbouring files that are small, put together.
 class Fused {
  public:
   Fused(const TableSource& source, std::uint64_t size, std::uint64_t most, std::uint64_t opening,
         PartitionTable* table)
-      : source_(source), size_(size), most_(most), opening_(opening), table_(table) {}
+      : source_(source),
+        size_(size),
+        most_(most),
+        opening_(opening),
+        most_files_(is_plain_text(source) ? kMostFilesTogether : kMostOthersTogether),
+        table_(table) {}
 
   void add(std::vector<Partition> whole_file) {
     const SourceFile& file = source_.files[whole_file.front().file];
     std::uint64_t weight = opening_;
     for (const auto& p : whole_file) weight += p.bytes;
     const bool other_kind = !open_.empty() && !same_kind(source_.files[open_.back().file], file);
-    const bool full = weight_ + weight > most_ || weight_ >= size_ ||
-                      files_ >= kMostFilesTogether || (other_kind && kinds_ >= kMostKindsTogether);
+    const bool full = weight_ + weight > most_ || weight_ >= size_ || files_ >= most_files_ ||
+                      (other_kind && kinds_ >= kMostKindsTogether);
     if (!open_.empty() && full) close();
     kinds_ += open_.empty() || other_kind ? 1 : 0;
     weight_ += weight;
@@ -89,6 +100,7 @@ class Fused {
   std::uint64_t size_;
   std::uint64_t most_;
   std::uint64_t opening_;  // weight of each file beside its bytes
+  std::size_t most_files_;
   PartitionTable* table_;
   std::vector<Partition> open_;
   std::uint64_t weight_ = 0;
@@ -161,7 +173,13 @@ Result<PartitionTable> make_partitions(const TableSource& source, const CutRules
       std::max(size, rules.size_given ? rules.partition_size : size + size / 4);
   out.partition_size = rules.size_given ? std::max(size, rules.partition_size) : size;
   Fused fused(source, size, most, opening, &out);
+  const bool text = is_plain_text(source);
+  out.ranges.reserve(source.files.size());
   for (std::uint32_t f = 0; f < source.files.size(); ++f) {
+    if (const std::uint64_t bytes = bytes_of(source.files[f]); text && bytes <= size) {
+      fused.add({{f, source.files[f].bytes - bytes, bytes, bytes, 0}});
+      continue;
+    }
     POLYSOME_ASSIGN(auto ranges, cut(only(source, f), size));
     for (auto& r : ranges) r.file = f;
     if (ranges.empty()) continue;

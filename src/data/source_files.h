@@ -4,6 +4,7 @@
 // lies outside the read roots.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,14 @@ namespace polysome {
 std::string format_by_name(const std::string& path);
 
 struct FoundFiles {
-  std::vector<SourceFile> files;
-  std::string format;             // common to all
-  std::vector<std::string> keys;  // of key=value folders; each file has a value for each
+  FileList files;
+  std::string format;                      // common to all
+  std::vector<std::string> keys;           // of key=value folders; each file has a value for each
+  std::vector<std::uint64_t> first_lines;  // of each file: FileLook::first_line
+  bool more = false;                       // there are more than options.most_listed
+  std::string last;                        // the first path in the folder of the last file
 };
-Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::string>& read_roots);
+Result<FoundFiles> find_files(const DatasetRef& ref, const std::vector<std::string>& read_roots,
+                              const InspectOptions& options = {});
 
 }  // namespace polysome

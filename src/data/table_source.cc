@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/nearest.h"
 #include "data/arrow_source.h"
@@ -57,7 +58,7 @@ void add_folder_columns(TableSource* source, const Json& layout) {
   for (std::size_t k = 0; k < source->folder_keys.size(); ++k) {
     const std::string& key = source->folder_keys[k];
     TypeGuess guess;
-    for (const auto& file : source->files)
+    for (const auto& file : std::as_const(source->files))
       if (file.folder_values[k]) guess.see(*file.folder_values[k], {}, {});
     SourceColumn column{key, std::string(name(guess.type(true))), "folder"};
     if (layout.contains("types") && layout["types"].contains(key))
@@ -159,7 +160,7 @@ void add_file(const TableSource& source, std::uint32_t index, Part* part) {
     file.fields.clear();
   }
   file.row_fields = 0;
-  file.folder_values.clear();
+  file.folder_values = {};
   part->source.files.push_back(std::move(file));
 }
 
@@ -220,9 +221,7 @@ Result<std::shared_ptr<ScanReport>> open_joined_view(Session& session, const std
 }  // namespace
 
 bool reads_alike(const TableSource& source) {
-  return source.folder_keys.empty() && std::ranges::all_of(source.files, [](const SourceFile& f) {
-           return f.row_fields == 0 && std::ranges::find(f.fields, kAbsent) == f.fields.end();
-         });
+  return source.folder_keys.empty() && source.files.facts().same_columns;
 }
 
 bool is_numeric(const SourceColumn& column) {
@@ -237,25 +236,28 @@ bool is_delimited(const std::string& format) {
 
 bool TableSource::splittable() const {
   if (format == "json" || is_database(format)) return false;
-  return std::ranges::all_of(files, [](const SourceFile& f) { return f.compression.empty(); });
+  return !files.facts().compressed;
 }
 
-std::uint64_t TableSource::total_bytes() const {
-  std::uint64_t total = 0;
-  for (const auto& f : files) total += f.bytes;
-  return total;
-}
+std::uint64_t TableSource::total_bytes() const { return files.facts().bytes; }
 
 std::string TableSource::fingerprint() const {
+  // Of very many files the ends are not looked at for an answer.
+  const bool ends = files.size() <= kMostOpened;
   std::string all;
-  for (const auto& f : files)
-    all += fmt::format("{}\n{}\n{}\n{}\n", f.path, f.bytes, f.mtime_ns, f.fingerprint);
+  std::size_t n = 0;
+  for (const auto& f : files) {
+    if (n++ == kMostListed) break;
+    fmt::format_to(std::back_inserter(all), "{}\n{}\n{}\n{:x}\n", f.path, f.bytes, f.mtime_ns,
+                   ends ? f.fingerprint : 0);
+  }
   return fmt::format("{:016x}", XXH3_64bits(all.data(), all.size()));
 }
 
-Json TableSource::to_json() const {
+Json TableSource::to_json(bool with_files) const {
   Json file_list = Json::array();
-  for (const auto& f : files) {
+  const FileList none;
+  for (const auto& f : with_files ? files : none) {
     Json j = {{"path", f.path}, {"bytes", f.bytes}, {"mtime_ns", f.mtime_ns}};
     if (!f.compression.empty()) j["compression"] = f.compression;
     if (f.rows) j["rows"] = *f.rows;
@@ -266,7 +268,7 @@ Json TableSource::to_json() const {
     if (!f.shown_as.empty()) j["shown_as"] = f.shown_as;
     if (f.first_line != 1) j["first_line"] = f.first_line;
     if (f.row_fields > 0) j["row_fields"] = f.row_fields;
-    if (!f.fingerprint.empty()) j["fingerprint"] = f.fingerprint;
+    if (f.fingerprint != 0) j["fingerprint"] = f.fingerprint;
     if (!f.folder_values.empty()) {
       Json values = Json::array();
       for (const auto& v : f.folder_values) values.push_back(v ? Json(*v) : Json());
@@ -302,11 +304,13 @@ Result<TableSource> TableSource::from_json(const Json& j) {
       file.shown_as = f.value("shown_as", "");
       file.first_line = f.value("first_line", std::uint64_t{1});
       file.row_fields = f.value("row_fields", std::uint32_t{0});
-      file.fingerprint = f.value("fingerprint", "");
-      if (const auto values = f.find("folder_values"); values != f.end())
+      file.fingerprint = f.value("fingerprint", std::uint64_t{0});
+      if (const auto values = f.find("folder_values"); values != f.end()) {
+        FolderValues::List list;
         for (const auto& v : *values)
-          file.folder_values.push_back(v.is_null() ? std::nullopt
-                                                   : std::optional(v.get<std::string>()));
+          list.push_back(v.is_null() ? std::nullopt : std::optional(v.get<std::string>()));
+        file.folder_values = FolderValues(std::move(list));
+      }
       s.files.push_back(std::move(file));
     }
     s.columns = unpack_columns(j.at("columns"));
@@ -333,13 +337,14 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
     POLYSOME_TRY(tell_layout(session, &table, ref.layout));
     return table;
   }
-  POLYSOME_ASSIGN(FoundFiles found, find_files(ref, read_roots));
+  POLYSOME_ASSIGN(FoundFiles found, find_files(ref, read_roots, options));
   TableSource source;
   source.id = ref.id;
   source.format = found.format;
   source.files = std::move(found.files);
   source.on_bad_value = on_bad_value;
   source.folder_keys = std::move(found.keys);
+  source.more_files = found.more;
   if (source.format == "parquet")
     POLYSOME_TRY(inspect_parquet(session, &source, ref.layout, options));
   else if (source.format == "arrow")
@@ -349,7 +354,7 @@ Result<TableSource> inspect(Session& session, const DatasetRef& ref,
   else if (source.format == "ndjson")
     POLYSOME_TRY(inspect_ndjson(&source, ref.layout, options));
   else
-    POLYSOME_TRY(inspect_delimited(&source, ref.layout, options));
+    POLYSOME_TRY(inspect_delimited(&source, ref.layout, options, found.first_lines));
   add_folder_columns(&source, ref.layout);
   if (ref.layout.contains("columns")) POLYSOME_TRY(keep_columns(&source, ref.layout["columns"]));
   POLYSOME_TRY(tell_layout(session, &source, ref.layout));
@@ -395,7 +400,8 @@ Result<std::shared_ptr<ScanReport>> open_view(Session& session, const std::strin
                                               const TableSource& source,
                                               std::vector<Partition> partitions,
                                               const ScanOptions& options) {
-  POLYSOME_TRY(check_unchanged(source, partitions));
+  // A scan of text looks for itself, at what it maps.
+  if (!is_text(source.format)) POLYSOME_TRY(check_unchanged(source, partitions));
   if (reads_alike(source)) return open_plain_view(session, view, source, partitions, options);
   return open_joined_view(session, view, source, partitions, options);
 }

@@ -11,33 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "data/file_list.h"
 #include "kernels/session.h"
 #include "model/job.h"
 
 namespace polysome {
 
 class Connections;
-
-struct SourceFile {
-  std::string path;  // absolute, links resolved, below a data folder
-  std::uint64_t bytes = 0;
-  std::int64_t mtime_ns = 0;  // a file that changed under a job is an error (kIo, naming both)
-  std::string compression;    // "", "gzip", "zstd"
-  std::optional<std::uint64_t> rows;  // exact, where the format knows (Parquet)
-  std::string shown_as;  // in messages; empty: the file's name. Parts of an unpacked file: its name
-  std::uint64_t first_line = 1;  // line number of its first line in that file
-  std::uint64_t data_offset =
-      0;  // text: where the first row after mark, comments and header begins
-  // Field of each column where this file's columns are not the dataset's own in order; kAbsent
-  // where it lacks one (text, Parquet, JSON: of other formats only the absence is used).
-  std::vector<std::uint32_t> fields;
-  std::uint32_t row_fields = 0;       // text: fields of its rows, when not those of the dialect
-  std::vector<std::uint64_t> groups;  // Parquet: rows of each row group
-  std::string fingerprint;            // of its ends; a file that was changed is noticed by it
-  std::vector<std::uint64_t> cuts;    // compressed text: where further stretches begin
-  std::vector<std::optional<std::string>> folder_values;  // of the dataset's folder_keys
-};
-inline constexpr std::uint32_t kAbsent = UINT32_MAX;
 
 struct SourceColumn {
   std::string name;
@@ -57,26 +37,36 @@ struct Partition {
   std::uint64_t rows = 0;    // 0: unknown
 };
 
+// Answers within a second look no further: at files' ends and beginnings, at names and sizes.
+inline constexpr std::size_t kMostOpened = 1000;
+inline constexpr std::size_t kMostListed = 100'000;
+
 struct TableSource {
   std::string id;      // dataset's name for messages
   std::string format;  // csv, tsv, parquet, ndjson, json
-  std::vector<SourceFile> files;
+  FileList files;
   std::vector<SourceColumn> columns;
   Json dialect = Json::object();  // text: delimiter, quote, comment, header, decimal, null_values …
   std::string on_bad_value = "fail";
   std::vector<std::string> folder_keys;  // key=value folders: columns of these names
+  bool more_files = false;  // there are more than `files` (InspectOptions::most_listed)
 
   bool splittable() const;  // false: compressed text, JSON array, database; needs unpack first
   std::uint64_t total_bytes() const;
-  std::string fingerprint() const;  // of all its files; changes with any of them
-  Json to_json() const;
+  // Of all its files; changes with any of them, or of the first kMostListed. Of more than
+  // kMostOpened it does not tell a file from one of the same size and time.
+  std::string fingerprint() const;
+  // `with_files`: else they are kept elsewhere (FileList::write).
+  Json to_json(bool with_files = true) const;
   static Result<TableSource> from_json(const Json& j);
 };
 
 // How closely inspect() looks. Headers of all files are read for a job; an answer within a second
 // looks at some and takes the others to be alike.
 struct InspectOptions {
-  std::size_t most_files = SIZE_MAX;
+  std::size_t most_files = SIZE_MAX;         // whose headers are read
+  std::size_t most_opened = SIZE_MAX;        // of more files only names, sizes and times are taken
+  std::size_t most_listed = SIZE_MAX;        // further ones are left out (TableSource::more_files)
   const Connections* connections = nullptr;  // to databases
 };
 // Finds the files (path, folder of one kind, key=value folders, glob; hidden and empty-named ones

@@ -9,6 +9,7 @@
 
 #include "base/nearest.h"
 #include "data/decompress.h"
+#include "data/file_look.h"
 #include "data/file_map.h"
 #include "data/sqlite_file.h"
 #include "data/text_header.h"
@@ -237,7 +238,8 @@ void warn_of_absent(const TableSource& source, Json* warnings) {
                      files, source.files.size(), some));
 }
 
-Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options) {
+Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options,
+                         const std::vector<std::uint64_t>& first_lines) {
   TextShape shape;
   shape.comment = letter(layout, "comment", '\0');
   const NumberStyle numbers = number_style_of(layout);
@@ -248,8 +250,13 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
   std::string first_label;
   HeaderUnion all;
   std::vector<std::pair<std::size_t, Header>> others;  // whose header is not the first one's
+  std::uint64_t header_line = 0;  // hash of a first line that is all of the header
   for (const auto i : spread_over(source->files.size(), options.most_files)) {
     SourceFile& file = source->files[i];
+    if (header_line != 0 && first_lines[i] == header_line && file.compression.empty()) {
+      file.data_offset = first.data_offset;
+      continue;
+    }
     const std::string label = shown_name(file);
     // Enough of the head for the header and some rows, however wide the table is.
     Sample sample;
@@ -300,6 +307,10 @@ Status inspect_delimited(TableSource* source, const Json& layout, const InspectO
       first = header;
       first_label = label;
       all.add(header.names);
+      if (!gct && header.present && !first_lines.empty() && file.compression.empty() &&
+          first_line_hash(std::string_view(sample.text).substr(0, header.data_offset)) ==
+              first_lines[0])
+        header_line = first_lines[0];
       file.data_offset = header.data_offset;
     } else {
       POLYSOME_TRY(check_header(all, first, header, first_label, label));

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <map>
-
+#include "data/file_look.h"
 #include "data/text_source.h"
 
 namespace polysome {
@@ -53,7 +51,8 @@ Result<std::shared_ptr<TextScan>> make_text_scan(const TableSource& source,
   scan->options = options;
   if (!scan->ndjson) scan->tests = row_tests(options.row_tests, scan->columns);
   scan->report = std::make_shared<ScanReport>();
-  std::map<std::uint32_t, std::shared_ptr<const FileMap>> maps;
+  scan->pieces.reserve(partitions.size());
+  std::shared_ptr<const FileMap> mapped;   // ranges of one file follow one another
   constexpr EndStates given{false, true};  // nothing read yet: as started
   EndStates states = given;
   std::uint32_t file_before = 0;
@@ -62,15 +61,9 @@ Result<std::shared_ptr<TextScan>> make_text_scan(const TableSource& source,
     if (p.file >= source.files.size())
       return fail(Code::kInternal, "a partition of a file that is not there");
     const SourceFile& file = source.files[p.file];
-    auto& mapped = maps[p.file];
-    if (mapped == nullptr) {
+    if (mapped == nullptr || p.file != file_before) {
       POLYSOME_ASSIGN(mapped, FileMap::open(file.path));
-      if (mapped->text().size() != file.bytes || mapped->mtime_ns() != file.mtime_ns)
-        return fail(Code::kIo,
-                    fmt::format("{} was changed while the job ran ({} bytes at its start, {} now)",
-                                file.path, with_thousands(file.bytes),
-                                with_thousands(mapped->text().size())),
-                    "submit the job again");
+      POLYSOME_TRY(check_unchanged(file, *mapped));
     }
     const auto text = mapped->text();
     if (!scan->pieces.empty() && p.offset > file.data_offset && p.file == file_before &&
@@ -102,9 +95,7 @@ Result<std::shared_ptr<TextScan>> make_text_scan(const TableSource& source,
   return scan;
 }
 
-std::string file_label(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
+std::string file_label(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string shown_name(const SourceFile& file) {
   return file.shown_as.empty() ? file_label(file.path) : file.shown_as;

@@ -28,7 +28,9 @@ char letter(const Json& layout, const char* key, char otherwise);
 std::uint64_t share(std::uint64_t total, std::uint64_t part, std::uint64_t parts);
 
 // Fills in columns, dialect and each file's data_offset. `layout`: declared keys.
-Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options);
+// `first_lines`: of the files, as find_files met them; headers that are alike are read once.
+Status inspect_delimited(TableSource* source, const Json& layout, const InspectOptions& options,
+                         const std::vector<std::uint64_t>& first_lines);
 Status inspect_ndjson(TableSource* source, const Json& layout, const InspectOptions& options);
 // At most `most` of n files, spread evenly, the first and the last among them.
 std::vector<std::size_t> spread_over(std::size_t n, std::size_t most);

@@ -12,6 +12,7 @@
 #include "data/dataset_layout.h"
 #include "data/missing_report.h"
 #include "data/partitioner.h"
+#include "data/text_pieces.h"
 #include "model/plan.h"
 #include "operations/answer_files.h"
 #include "operations/cells.h"
@@ -168,6 +169,8 @@ Result<Inspected> inspect_request(const Json& request, const TaskContext& contex
   POLYSOME_ASSIGN(out.session, open_session(context, std::move(folders)));
   InspectOptions options;
   options.most_files = kMostHeaders;
+  options.most_opened = kMostOpened;
+  options.most_listed = kMostListed;
   options.connections = context.connections;
   POLYSOME_ASSIGN(out.source, inspect(*out.session, ref, roots,
                                       request.value("on_bad_value", std::string("fail")), options));
@@ -200,7 +203,23 @@ Json common_json(const TableSource& source, const RowCount& rows) {
               {"fingerprint", source.fingerprint()}};
   if (const auto warnings = source.dialect.find("warnings"); warnings != source.dialect.end())
     out["warnings"] = *warnings;
+  if (source.more_files) {
+    out["more_files"] = true;
+    if (!out.contains("warnings")) out["warnings"] = Json::array();
+    out["warnings"].push_back(
+        {{"code", "more_files"},
+         {"count", source.files.size()},
+         {"message", fmt::format("there are more than {} files: columns, types and sizes are told "
+                                 "from the first {}; jobs read all of them",
+                                 with_thousands(kMostListed), with_thousands(kMostListed))}});
+  }
   return out;
+}
+
+// Of more files than are looked at the rows are not guessed.
+Result<RowCount> rows_of(const Inspected& in, const TaskContext& context) {
+  if (in.source.more_files) return RowCount{};
+  return count_rows(*in.session, in.source, context);
 }
 
 Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
@@ -208,7 +227,7 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
   for (const auto& path : request.value("sync", std::vector<std::string>{}))
     POLYSOME_TRY(sync_file(path));
   POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
-  POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
+  POLYSOME_ASSIGN(const RowCount rows, rows_of(in, context));
   Json out = common_json(in.source, rows);
   if (request.contains("column_offset")) {
     const auto offset = request["column_offset"].get<std::size_t>();
@@ -218,7 +237,7 @@ Result<Json> inspect_answer(const Json& request, const TaskContext& context) {
     out["next_column"] = next < in.source.columns.size() ? Json(next) : Json();
   }
   Json files = Json::array();
-  for (const auto& f : in.source.files) {
+  for (const auto& f : std::as_const(in.source.files)) {
     if (files.size() == kListedFiles) break;
     files.push_back({{"path", f.path},
                      {"bytes", f.bytes},
@@ -275,8 +294,17 @@ const char* strategy_of(const TableSource& source, const PartitionTable& table) 
 
 Result<Json> partition_answer(const Json& request, const TaskContext& context) {
   POLYSOME_ASSIGN(const Inspected in, inspect_request(request, context));
-  POLYSOME_ASSIGN(const RowCount rows, count_rows(*in.session, in.source, context));
+  POLYSOME_ASSIGN(const RowCount rows, rows_of(in, context));
   Json out = common_json(in.source, rows);
+  // They are known when a job has looked at all the files; the service submits it.
+  if (in.source.more_files) {
+    for (const char* key :
+         {"n_partitions", "partition_size_bytes", "partition_size", "next_offset"})
+      out[key] = Json();
+    out["strategy"] = in.source.splittable() ? "files_together" : "unpack_first";
+    out["partitions"] = Json::array();
+    return out;
+  }
   CutRules rules;
   rules.partition_size =
       std::max<std::uint64_t>(request.value("partition_size", std::uint64_t{100'000'000}), 1);

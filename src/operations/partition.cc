@@ -67,6 +67,8 @@ Status result_body(TaskEnv& env) {
   result.files = {{env.path_of("table.parquet"), 0, env.output.files.back().bytes, n}};
   result.summary = {{"n_rows", totals.rows},
                     {"n_partitions", n},
+                    {"n_files", env.body.value("n_files", std::uint64_t{0})},
+                    {"total_size_bytes", env.body.value("bytes", std::uint64_t{0})},
                     {"fingerprint", env.body.value("fingerprint", "")}};
   // Longer lists do not fit into a job's record; they are in the table.
   if (rows.size() <= 1000) result.summary["partition_rows"] = std::move(rows);
@@ -92,6 +94,8 @@ Result<OperationPlan> plan(const PlanRequest& request) {
   last.final = true;
   last.body = {{"run", "partition.result"},
                {"tasks", map.tasks},
+               {"n_files", input.source.files.size()},
+               {"bytes", input.source.total_bytes()},
                {"fingerprint", input.source.fingerprint()}};
   out.stages = {std::move(map), std::move(last)};
   return out;

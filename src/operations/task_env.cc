@@ -31,6 +31,7 @@ TaskEnv::~TaskEnv() {
     (void)session_->run("DROP VIEW IF EXISTS " + sql_identifier(view));
   std::error_code ec;
   for (const auto& path : scratch_files_) std::filesystem::remove(path, ec);
+  for (const auto& input : plan_->inputs) input.source.files.let_go();
 }
 
 Result<std::string> TaskEnv::body_text(const char* key) const {
@@ -161,7 +162,6 @@ Result<std::shared_ptr<TextScan>> TaskEnv::open_text(std::size_t index) {
   const auto& source = plan().inputs.at(index).source;
   if (!is_delimited(source.format) || !reads_alike(source)) return std::shared_ptr<TextScan>();
   POLYSOME_ASSIGN(const auto own, own_partition(1, index));
-  POLYSOME_TRY(check_unchanged(source, own.pieces));
   return make_text_scan(source, own.pieces, own.options);
 }
 
@@ -281,10 +281,9 @@ Result<std::uint64_t> TaskEnv::copy_parquet(const std::string& select, const std
   POLYSOME_TRY(check_cancelled());
   // A writer holds a row group: one that is short of memory makes them smaller.
   std::string group;
-  if (row_group > 0)
-    group = fmt::format(", ROW_GROUP_SIZE {}", row_group);
-  else if (spec.split > 1)
-    group = fmt::format(", ROW_GROUP_SIZE {}", std::max(2048U, 122'880U / spec.split));
+  const std::uint32_t most = spec.split > 1 ? std::max(2048U, 122'880U / spec.split) : 122'880U;
+  if (row_group > 0 || spec.split > 1)
+    group = fmt::format(", ROW_GROUP_SIZE {}", row_group > 0 ? std::min(row_group, most) : most);
   POLYSOME_ASSIGN(const std::int64_t rows,
                   session().integer(fmt::format("COPY ({}) TO {} (FORMAT parquet{})", select,
                                                 sql_text(path), group)));

@@ -98,17 +98,19 @@ std::optional<std::string> EarlierRun::comparable_plan(const std::string& folder
   auto plan = parse_trusted_json(*text);
   if (!plan || !plan->is_object() || !plan->contains("inputs")) return std::nullopt;
   plan->erase("warnings");
-  std::string partitions;
+  std::string tables;
   for (auto& input : (*plan)["inputs"]) {
-    if (const auto file = input.value("partitions_file", std::string()); !file.empty()) {
+    for (const char* key : {"files_file", "partitions_file"}) {
+      const auto file = input.value(key, std::string());
+      input.erase(key);
+      if (file.empty()) continue;
       const auto table = read_file(fs::path(folder) / file);
       if (!table) return std::nullopt;
-      partitions += *table;
+      tables += *table;
     }
-    input.erase("partitions_file");
     if (ignore_bad_values && input.contains("source")) input["source"].erase("on_bad_value");
   }
-  return without_folder(dump(*plan), folder) + partitions;
+  return without_folder(dump(*plan) + tables, folder);
 }
 
 bool EarlierRun::same_plan(const std::string& now, const std::string& then) {

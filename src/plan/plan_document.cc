@@ -24,7 +24,8 @@ Result<std::vector<Partition>> InputTable::all_partitions(const std::string& job
 Json PlanDocument::to_json() const {
   Json tables = Json::array();
   for (const auto& t : inputs)
-    tables.push_back({{"source", t.source.to_json()},
+    tables.push_back({{"source", t.source.to_json(t.files_file.empty())},
+                      {"files_file", t.files_file},
                       {"partitions_file", t.partitions_file},
                       {"partitions", t.partitions},
                       {"open_borders", t.open_borders}});
@@ -37,6 +38,7 @@ Result<PlanDocument> PlanDocument::from_json(Json j) {
     for (const auto& item : j.at("inputs")) {
       InputTable t;
       POLYSOME_ASSIGN(t.source, TableSource::from_json(item.at("source")));
+      t.files_file = item.at("files_file").get<std::string>();
       t.partitions_file = item.at("partitions_file").get<std::string>();
       t.partitions = item.at("partitions").get<std::uint32_t>();
       t.open_borders = item.at("open_borders").get<bool>();
@@ -55,7 +57,13 @@ Result<PlanDocument> read_plan_document(const std::string& job_folder, const std
   auto text = read_file(path);
   if (!text) return fail(Code::kIo, "output lost: " + text.error().message);
   POLYSOME_ASSIGN(Json j, parse_trusted_json(*text));
-  return PlanDocument::from_json(std::move(j));
+  POLYSOME_ASSIGN(PlanDocument out, PlanDocument::from_json(std::move(j)));
+  for (auto& t : out.inputs)
+    if (!t.files_file.empty()) {
+      POLYSOME_ASSIGN(t.source.files,
+                      FileList::open((std::filesystem::path(job_folder) / t.files_file).string()));
+    }
+  return out;
 }
 
 }  // namespace polysome

@@ -14,6 +14,7 @@ namespace polysome {
 
 struct InputTable {
   TableSource source;
+  std::string files_file;        // of its files, when they are many; else they are with the source
   std::string partitions_file;   // partition table; empty when there are no partitions
   std::uint32_t partitions = 0;  // 0: the dataset has no rows
 

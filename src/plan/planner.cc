@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/files.h"
@@ -20,6 +21,7 @@ constexpr const char* kSecondPlanStage = "plan.2";
 constexpr std::uint64_t kLeastStretch = 1'000'000;
 constexpr std::uint64_t kStretchesASlot = 3;
 constexpr std::uint64_t kMostStretches = 1000;  // of one file
+constexpr std::size_t kFilesInPlan = 200;
 
 std::string relative_path(const TaskSpec& spec, const std::string& role) {
   return spec.stage_name + "/" + output_path(spec, role).filename().string();
@@ -132,6 +134,20 @@ Status cut_all(const TaskSpec& spec, const JobDescription& job, PlanDocument* pl
   return {};
 }
 
+// Lists of many files are not read whole by every task.
+Status put_files_aside(const TaskSpec& spec, PlanDocument* plan, std::vector<OutputFile>* files) {
+  for (std::size_t i = 0; i < plan->inputs.size(); ++i) {
+    auto& table = plan->inputs[i];
+    table.files_file.clear();
+    if (std::as_const(table.source.files).size() <= kFilesInPlan) continue;
+    const std::string role = i == 0 ? "files.bin" : fmt::format("files{}.bin", i);
+    POLYSOME_TRY(std::as_const(table.source.files).write(output_path(spec, role).string()));
+    table.files_file = relative_path(spec, role);
+    files->push_back(output_file(spec, role, 0));
+  }
+  return {};
+}
+
 OperationPlan unpack_first(const PlanDocument& plan) {
   OperationPlan out;
   Stage unpack;
@@ -207,6 +223,7 @@ Result<PlannerOutput> run_planner(const TaskSpec& spec, const JobDescription& jo
     POLYSOME_TRY(cut_all(spec, job, &plan, &out.files));
     POLYSOME_ASSIGN(planned, operation({job, session, plan.inputs, spec.job_folder}));
   }
+  POLYSOME_TRY(put_files_aside(spec, &plan, &out.files));
   plan.details = std::move(planned.details);
   for (auto& w : planned.warnings) plan.warnings.push_back(std::move(w));
 

@@ -1,10 +1,14 @@
 """data/partition and what datasets may be made of: folders, key=value folders, files that differ."""
 
 import os
+import pathlib
+import tempfile
+import time
 
 import numpy as np
+import pytest
 
-from polysome_service import until
+from polysome_service import LONG, PATIENCE, until
 
 
 def write(path, text):
@@ -129,3 +133,56 @@ def test_many_small_files_make_few_tasks(service):
     (row,) = service.rows(job["job_id"])
     assert row["count"] == values.size
     np.testing.assert_allclose(row["mean"], values.mean(), rtol=1e-10, atol=1e-14)
+
+
+def tiny_files(folder, n):
+    """n files of two rows in key=value folders of 1,000; their values add up to what is answered."""
+    total = 0
+    for first in range(0, n, 1000):
+        place = folder / f"batch={first // 1000:04}"
+        place.mkdir(parents=True)
+        at = os.open(place, os.O_RDONLY)
+        for i in range(first, min(first + 1000, n)):
+            file = os.open(f"s{i % 1000:03}.csv", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=at)
+            os.write(file, b"gene,value\nG%d,%d\nH,%d.5\n" % (i % 7, i, i % 11))
+            os.close(file)
+            total += i + i % 11 + 0.5
+        os.close(at)
+    return total
+
+
+def a_second_or_so(service, method, path, body=None):
+    """The answer, which has to come within a second of an idle machine."""
+    began = time.monotonic()
+    answer = service.get(path) if method == "GET" else service.post(path, body)
+    assert time.monotonic() - began < 5 * PATIENCE
+    return answer
+
+
+@pytest.mark.parametrize("n", [30_000, pytest.param(1_000_000, marks=pytest.mark.skipif(not LONG, reason="long"))])
+def test_tiny_files_are_read_together(make_service, n):
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+        folder = pathlib.Path(folder)
+        total = tiny_files(folder / "tiny", n)
+        service = make_service(data_dirs=[folder]).start()
+        for body in ({"dataset_id": "tiny"}, {"path": "tiny/*/*.csv"}):
+            answer = a_second_or_so(service, "POST", "data/partition", body)
+            assert [c["name"] for c in answer["columns"]] == ["gene", "value", "batch"]
+            if n <= 100_000:
+                assert answer["n_files"] == n and answer["n_partitions"] < n / 1000
+                assert sum(p["n_files"] for p in answer["partitions"]) == n
+            else:
+                assert answer["more_files"] and answer["n_partitions"] is None and answer["job_id"]
+        assert a_second_or_so(service, "POST", "data/load", {"dataset_id": "t", "source": "tiny"})["n_columns"] == 3
+        assert a_second_or_so(service, "GET", "data/datasets/tiny")["format"] == "csv"
+        assert a_second_or_so(service, "GET", "data/datasets")["total"] == 2
+        service.start_cluster(2, 1)
+        asked = {"column": "value", "operation": ["sum", "count"]}
+        job = service.complete(service.submit("aggregate", "t", asked), 600)
+        (row,) = service.rows(job["job_id"])
+        assert (row["count"], row["sum"]) == (2 * n, total)
+        if n > 100_000:
+            service.complete(answer["job_id"], 600)
+            answer = service.post("data/partition", {"path": "tiny/*/*.csv"})
+            assert (answer["n_files"], answer["n_rows"], answer["n_rows_exact"]) == (n, 2 * n, True)
+        service.stop()

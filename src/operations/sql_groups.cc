@@ -289,7 +289,8 @@ Result<std::optional<OperationPlan>> plan_sql_groups(const PlanRequest& request,
   std::string scan = fmt::format("SELECT {} FROM {}", joined(partial), query.from);
   if (!query.where.empty()) scan += " WHERE " + query.where;
   scan += grouped_by(keys.size());
-  POLYSOME_ASSIGN(scan, parquet_safe(session, scan));
+  POLYSOME_ASSIGN(const auto scanned, columns_of(session, scan));
+  scan = parquet_safe(scanned, scan);
   const std::string merge =
       fmt::format("SELECT {} FROM {}{}", joined(merged), kStates, grouped_by(keys.size()));
   OperationPlan out;

@@ -2,74 +2,49 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/files.h"
 #include "kernels/arrow_scan.h"
 #include "operations/byte_sink.h"
+#include "operations/text_rows.h"
 
 namespace polysome {
 namespace {
 
 bool is_json(const FileFormat& f) { return f.format == "json" || f.format == "ndjson"; }
 
-// DuckDB writes infinities into JSON bare, which no JSON reader takes.
-Result<std::string> json_safe(Session& session, const std::string& select) {
+constexpr std::uint32_t kRowGroup = 122'880;
+constexpr std::uint64_t kRowGroupBytes = 128'000'000;
+constexpr std::uint64_t kNumberBytes = 8;
+constexpr std::uint64_t kOtherBytes = 32;  // of a text, list or wide number: a guess
+// Fewer rows would make the footer as large as the data.
+constexpr std::uint64_t kFewestInGroup = 64;
+
+Result<std::uint64_t> copy_parquet(Session& session, const std::string& select,
+                                   const std::string& path) {
   POLYSOME_ASSIGN(const auto columns, columns_of(session, select));
-  std::string list;
-  bool floats = false;
-  for (const auto& c : columns) {
-    const std::string name = sql_identifier(c.name);
-    if (!list.empty()) list += ", ";
-    if (c.sql_type != "DOUBLE" && c.sql_type != "FLOAT") {
-      list += name;
-      continue;
-    }
-    floats = true;
-    list += fmt::format(
-        "CASE WHEN isfinite({0}) THEN to_json({0}) WHEN isnan({0}) THEN to_json('NaN') "
-        "WHEN {0} > 0 THEN to_json('Infinity') WHEN {0} < 0 THEN to_json('-Infinity') END AS {0}",
-        name);
-  }
-  return floats ? fmt::format("SELECT {} FROM ({})", list, select) : select;
-}
-
-std::string copy_options(const FileFormat& f, bool part) {
-  if (f.format == "parquet") return "FORMAT parquet";
-  const bool plain = part && f.format == "json";
-  const std::string compression = plain ? "none" : f.compression;
-  if (is_json(f))
-    return fmt::format("FORMAT json, ARRAY {}, COMPRESSION {}", f.format == "json" && !part,
-                       compression);
-  return fmt::format("FORMAT csv, DELIMITER '{}', HEADER {}, NULLSTR '', COMPRESSION {}",
-                     f.format == "tsv" ? "\t" : ",", !part, compression);
-}
-
-Result<std::uint64_t> copy_to(Session& session, std::string select, const std::string& path,
-                              const FileFormat& format, bool part) {
-  if (is_json(format)) {
-    POLYSOME_ASSIGN(select, json_safe(session, select));
-  }
   POLYSOME_ASSIGN(const std::int64_t rows,
-                  session.integer(fmt::format("COPY ({}) TO {} ({})", select, sql_text(path),
-                                              copy_options(format, part))));
+                  session.integer(fmt::format("COPY ({}) TO {} (FORMAT parquet, ROW_GROUP_SIZE {})",
+                                              select, sql_text(path), row_group_of(columns))));
   return static_cast<std::uint64_t>(rows);
 }
 
-std::string header_line(const std::vector<ResultColumn>& columns, char delimiter) {
-  std::string line;
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (i > 0) line += delimiter;
-    const std::string& name = columns[i].name;
-    if (name.find_first_of(std::string("\"\r\n") + delimiter) == std::string::npos) {
-      line += name;
-      continue;
-    }
-    line += '"';
-    for (const char c : name) line += c == '"' ? std::string("\"\"") : std::string(1, c);
-    line += '"';
-  }
-  return line + "\n";
+char delimiter_of(const FileFormat& f) { return f.format == "csv" ? ',' : '\t'; }
+
+// Parts have no header, and those of a JSON array are lines, not compressed yet.
+Result<std::uint64_t> write_text(Session& session, const std::string& select,
+                                 const std::string& path, const FileFormat& format, bool part) {
+  const bool json = is_json(format), array = format.format == "json";
+  POLYSOME_TRY(remove_all(path));
+  POLYSOME_ASSIGN(auto sink, ByteSink::create(path, part && array ? "none" : format.compression));
+  POLYSOME_ASSIGN(const auto columns, columns_of(session, select));
+  if (!json && !part) POLYSOME_TRY(sink->write(header_line(columns, delimiter_of(format))));
+  const TextLines lines{json ? '\0' : delimiter_of(format), array && !part};
+  POLYSOME_ASSIGN(const auto rows, write_lines(session, columns, select, lines, sink.get()));
+  POLYSOME_TRY(sink->finish());
+  return rows;
 }
 
 // Lines of JSON objects become the elements of one array.
@@ -123,6 +98,19 @@ FileFormat format_of_name(const std::string& name) {
   return out;
 }
 
+std::uint32_t row_group_of(const std::vector<ResultColumn>& columns) {
+  std::uint64_t row = 0;
+  for (const auto& c : columns) {
+    const bool short_one = c.sql_type == "BOOLEAN" || c.sql_type == "DATE" ||
+                           c.sql_type == "DOUBLE" || c.sql_type == "FLOAT" ||
+                           c.sql_type.ends_with("INT") || c.sql_type.ends_with("INTEGER") ||
+                           c.sql_type.starts_with("TIME");
+    row += short_one ? kNumberBytes : kOtherBytes;
+  }
+  const std::uint64_t fit = kRowGroupBytes / std::max<std::uint64_t>(row, 1);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, kFewestInGroup, kRowGroup));
+}
+
 const char* content_type(const FileFormat& f) {
   if (f.format == "arrow") return "application/vnd.apache.arrow.file";
   if (f.compression == "gzip") return "application/gzip";
@@ -136,16 +124,17 @@ const char* content_type(const FileFormat& f) {
 
 Result<std::uint64_t> write_table(Session& session, const std::string& select,
                                   const std::string& path, const FileFormat& format) {
+  if (format.is_text()) return write_text(session, select, path, format, false);
   POLYSOME_ASSIGN(const auto rows, format.format == "arrow"
                                        ? write_arrow(session, select, path, format.compression)
-                                       : copy_to(session, select, path, format, false));
+                                       : copy_parquet(session, select, path));
   POLYSOME_TRY(sync_file(path));
   return rows;
 }
 
 Result<std::uint64_t> write_part(Session& session, const std::string& select,
                                  const std::string& path, const FileFormat& format) {
-  return copy_to(session, select, path, format, true);
+  return write_text(session, select, path, format, true);
 }
 
 Status join_parts(const std::vector<ResultColumn>& columns, const std::vector<std::string>& parts,
@@ -157,7 +146,7 @@ Status join_parts(const std::vector<ResultColumn>& columns, const std::vector<st
   }
   // Compressed parts follow as they are: gzip members and zstd frames may be concatenated.
   if (format.format == "csv" || format.format == "tsv")
-    POLYSOME_TRY(sink->write(header_line(columns, format.format == "csv" ? ',' : '\t')));
+    POLYSOME_TRY(sink->write(header_line(columns, delimiter_of(format))));
   POLYSOME_TRY(sink->end_stream());
   for (const auto& part : parts)
     POLYSOME_TRY(read_blocks(part, [&](std::string_view block) { return sink->write_raw(block); }));

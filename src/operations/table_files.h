@@ -27,6 +27,10 @@ struct FileFormat {
 FileFormat format_of_name(const std::string& name);
 const char* content_type(const FileFormat& format);
 
+// Rows of a row group of Parquet with these columns: the usual number, or so many as have about 128
+// MB before they are compressed. A writer holds one, and so may a reader.
+std::uint32_t row_group_of(const std::vector<ResultColumn>& columns);
+
 // Writes what `select` gives to `path`. Answers the rows. Errors: those of Session, kDiskFull.
 Result<std::uint64_t> write_table(Session& session, const std::string& select,
                                   const std::string& path, const FileFormat& format);

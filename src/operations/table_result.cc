@@ -40,6 +40,9 @@ void drop_empty(std::vector<StageFile>* files) {
 }
 
 Status compact(TaskEnv& env, std::vector<StageFile>* files) {
+  POLYSOME_ASSIGN(const auto columns,
+                  columns_of(env.session(), "SELECT * FROM " + read_parquet_sql({files->front()})));
+  env.row_group = row_group_of(columns);
   POLYSOME_ASSIGN(const auto rows,
                   env.write_parquet("SELECT * FROM " + read_parquet_sql(*files), "table.parquet"));
   const std::string path = env.path_of("table.parquet");
@@ -223,8 +226,7 @@ Status check_bad_values(const TaskEnv& env, const ScanTotals& totals, Json* warn
   return {};
 }
 
-Result<std::string> parquet_safe(Session& session, const std::string& select) {
-  POLYSOME_ASSIGN(const auto columns, columns_of(session, select));
+std::string parquet_safe(const std::vector<ResultColumn>& columns, const std::string& select) {
   std::string list;
   bool cast = false;
   for (const auto& c : columns) {

@@ -48,6 +48,6 @@ ScanTotals scan_totals(const std::vector<Manifest>& manifests);
 Status check_bad_values(const TaskEnv& env, const ScanTotals& totals, Json* warnings);
 
 // `select` with the types cast that Parquet cannot hold exactly (128-bit integers become decimals).
-Result<std::string> parquet_safe(Session& session, const std::string& select);
+std::string parquet_safe(const std::vector<ResultColumn>& columns, const std::string& select);
 
 }  // namespace polysome

@@ -23,7 +23,9 @@ Status scan_body(TaskEnv& env) {
   std::string select = details.at("select").get<std::string>();
   if (!details["limit"].is_null())
     select += fmt::format(" LIMIT {}", details["limit"].get<std::uint64_t>());
-  POLYSOME_ASSIGN(select, parquet_safe(env.session(), select));
+  POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), select));
+  select = parquet_safe(columns, select);
+  env.row_group = row_group_of(columns);
   const auto rows = env.write_parquet(select, kTablePart);
   if (!rows) {
     if (env.dispute(rows.error())) return {};

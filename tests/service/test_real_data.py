@@ -158,6 +158,37 @@ def test_a_ragged_report_is_loaded_when_its_rows_may_be_repaired(real_service, r
     assert real_service.run("aggregate", "report", {"operation": "count"})["result"]["value"] == 882
 
 
+def test_the_quantities_of_a_ragged_report_are_a_matrix(real_service, real_data):
+    source = real_data / "maxquant-proteingroups" / "proteinGroups.txt"
+    lines = source.read_text().rstrip("\n").split("\n")
+    header = lines[0].split("\t")
+    rows = [line.split("\t") for line in lines[1:]]
+    lfq = [c for c in header if c.startswith("LFQ intensity")]
+    wanted = pd.DataFrame(
+        [[float(r[header.index(c)]) for c in lfq] for r in rows], [r[0] for r in rows], lfq
+    )
+    layout = {"kind": "matrix", "ragged": "repair", "orientation": "features_as_rows"}
+    columns = ["Protein IDs", *lfq]
+    body = {"dataset_id": "lfq", "source": str(source), "columns": columns, "layout": layout, "replace": True}
+    record = real_service.post("data/load", body)
+    assert record["n_columns"] == 11 and record["layout"]["label_columns"]["value"] == ["Protein IDs"]
+    place = "lfq.csv"
+    output = {"path": place, "if_exists": "replace"}
+    status = real_service.run("convert", "lfq", {"orientation": "samples_as_rows"}, output=output)
+    turned = pd.read_csv(real_service.state / "results" / place, index_col=0)
+    assert list(turned.index) == lfq and list(turned.columns) == list(wanted.index)
+    assert (turned.to_numpy() == wanted.T.to_numpy()).all()
+    shorter = sum(len(r) < len(header) for r in rows)
+    assert {w["code"]: w["count"] for w in status["result"]["warnings"]}["short_rows"] == shorter
+    for operation, parameters in (("aggregate", {"columns": "*", "operation": ["mean", "min"]}), ("describe", {})):
+        status = real_service.run(operation, "lfq", parameters)
+        found = {r["column"]: r for r in real_service.rows(status["job_id"])}
+        assert set(found) >= set(lfq)
+        for c in lfq:
+            same(found[c]["mean"], float(wanted[c].mean()), c)
+            assert found[c]["min"] == wanted[c].min()
+
+
 def test_groups_of_a_real_sheet(real_service, real_data):
     table = pd.read_csv(real_data / "breast-tcga" / "samples.tsv", sep="\t")
     column = "subtype"

@@ -240,7 +240,8 @@ Result<std::string> DatasetCatalog::resolve_source(const std::string& source,
 
 Result<DatasetRef> DatasetCatalog::at_top(const std::string& id, const std::string& pointer) const {
   std::vector<Entry> found;
-  for (auto& e : scan(id, false, nullptr)) found.push_back(std::move(e));
+  if (!id.empty())  // which would be all of them
+    for (auto& e : scan(id, false, nullptr)) found.push_back(std::move(e));
   if (found.size() > 1) {
     std::string both;
     for (const auto& e : found) both += (both.empty() ? "" : " and ") + e.source;

@@ -460,7 +460,7 @@ def test_usage_monitoring(service):
     assert finished["resources"]["cpu_seconds"] == pytest.approx(spent + 1.5, rel=0.1)
 
 
-def many_groups(rows=600_000, groups=400_000, seed=3):
+def many_groups(rows=1_500_000, groups=1_000_000, seed=3):
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -488,14 +488,14 @@ def test_out_of_memory_handling(service):
     service.post("cluster/stop?wait=60", {"mode": "graceful"})
     until(lambda: service.get("cluster/status")["status"] == "stopped", "the cluster to stop")
 
-    service.start_cluster(2, 2, memory="400MB")
+    service.start_cluster(2, 2, memory="300MB")
     slots = set(all_slots(service))
     neighbour = service.submit("noop", parameters={"tasks": 2000, "sleep_ms": 20}, max_cores=1)
 
     # A larger grant is enough: what was needed and a half.
-    larger = service.run("noop", parameters={"memory_mb": 300})
+    larger = service.run("noop", parameters={"memory_mb": 220})
     assert [(a["attempt"], a["class"]) for a in larger["attempts"]] == [(1, "out_of_memory")]
-    assert "200MB" in larger["attempts"][0]["message"]
+    assert "150MB" in larger["attempts"][0]["message"]
 
     # All a worker has is not: the work is cut, and gives the same bits.
     cut = service.run("aggregate", "groups", parameters)
@@ -506,7 +506,7 @@ def test_out_of_memory_handling(service):
     # Nothing helps: the job fails and says what it took and what there is.
     hopeless = service.wait(service.submit("noop", parameters={"memory_mb": 900}))
     assert hopeless["status"] == "failed" and hopeless["error"]["class"] == "out_of_memory"
-    assert "900MB" in hopeless["error_message"] and "400MB" in hopeless["error_message"]
+    assert "900MB" in hopeless["error_message"] and "300MB" in hopeless["error_message"]
     assert hopeless["error"]["hint"]
 
     unharmed = service.status(neighbour)

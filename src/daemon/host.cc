@@ -92,6 +92,8 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.keep_results_ms = c.keep_results_ms;
   engine.workers_answer = options.workers_answer;
   if (!options.any_path) engine.log_dir = c.state_dir + "/logs";
+  // With one job to come, every slot is going to need it.
+  if (options.workers_answer) arguments.emplace_back("--prepare");
   if (const auto group = claim_control_group())
     add("--control-group", *group);
   else

@@ -24,7 +24,7 @@ int run_tasks(const WorkerOptions& options) {
   TaskRunner runner;
   SlotWork work;
   work.prepare = [&](const TaskSpec& spec) { return runner.leave_other_jobs(spec); };
-  work.idle = [&] { runner.prepare_for_any(); };
+  if (options.prepare) work.idle = [&] { runner.prepare_for_any(); };
   work.rest = [&] { runner.rest(); };
   work.run = [&](const TaskSpec& spec, TaskContext& context) { return runner.run(spec, context); };
   work.answer = [&](const Json& request, TaskContext& context) {

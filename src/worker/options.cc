@@ -59,6 +59,10 @@ Result<WorkerOptions> parse_worker_options(const std::vector<std::string>& argum
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& flag = arguments[i];
     if (set_mode(flag, &options)) continue;
+    if (flag == "--prepare") {
+      options.prepare = true;
+      continue;
+    }
     const bool has_value = i + 1 < arguments.size();
     const auto set = set_value(flag, has_value ? arguments[i + 1] : std::string(), &options);
     if (!set)
@@ -93,6 +97,7 @@ std::vector<std::string> worker_arguments(const WorkerOptions& options) {
     out.emplace_back(flag);
     out.push_back(value);
   };
+  if (options.prepare) out.emplace_back("--prepare");
   add("--lock", options.lock_file);
   add("--control-group", options.control_group);
   for (const auto& dir : options.read) add("--read", dir);

@@ -21,6 +21,7 @@ struct WorkerOptions {
   std::string worker = "worker";   // "w3", in messages and names
   std::string lock_file;           // supervisor: flock'ed while it and its slots live
   std::string control_group;       // supervisor: folder to make its slots' groups in
+  bool prepare = false;            // a new slot opens ahead what the first task will need
   std::vector<std::string> read;   // folders that slots may read; none: everything
   std::vector<std::string> write;  // folders that slots may write
   std::string connections;         // file of databases' credentials, read before the sandbox

@@ -21,6 +21,7 @@ TEST(WorkerOptions, ParseToWhatTheyWereWrittenFrom) {
   in.read = {"/data", "/more data"};
   in.write = {"/work"};
   in.scratch = "/scratch";
+  in.prepare = true;
   const auto out = parse_worker_options(worker_arguments(in));
   ASSERT_TRUE(out) << out.error().message;
   EXPECT_EQ(out->mode, WorkerMode::kSupervisor);
@@ -31,6 +32,7 @@ TEST(WorkerOptions, ParseToWhatTheyWereWrittenFrom) {
   EXPECT_EQ(out->read, in.read);
   EXPECT_EQ(out->write, in.write);
   EXPECT_EQ(out->scratch, in.scratch);
+  EXPECT_TRUE(out->prepare);
 }
 
 TEST(WorkerOptions, WrongOnesAreNamed) {

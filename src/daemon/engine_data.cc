@@ -147,8 +147,18 @@ void Engine::count_exactly(const PartitionRequest& request, const std::string& c
   if (request.size) body["partition_size"] = *request.size;
   auto submit_request = parse_submit(body, catalog_, config_.submit);
   if (!submit_request) return reply(fail(submit_request.error()));
-  submit_request->spec.user = caller;
-  submit_request->spec.datasets = {request.ref};
+  JobSpec& spec = submit_request->spec;
+  spec.user = caller;
+  spec.datasets = {request.ref};
+  // Asked again while a job still counts: that one.
+  for (const auto& [id, job] : active_) {
+    const JobSpec& other = job.spec;
+    if (job.ending || other.operation != spec.operation || other.user != spec.user ||
+        other.datasets != spec.datasets || other.partition_size != spec.partition_size)
+      continue;
+    answer["job_id"] = id.text();
+    return reply(std::move(answer));
+  }
   submit(std::move(*submit_request), caller, "",
          [answer = std::move(answer),
           reply = std::move(reply)](const Result<api::SubmitAnswer>& submitted) mutable {

@@ -121,7 +121,7 @@ class Service:
         assert code is None, f"the service ended with {code}:\n{self.log()}"
         try:
             return self.http.get(self.address("/readyz"), timeout=5 * PATIENCE).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def log(self):

@@ -108,6 +108,16 @@ def test_a_body_over_the_limit_is_refused_here_and_elsewhere(service):
     assert "16MB" in problem["detail"]
 
 
+def slowness(body):
+    """How much slower than the machine of the claim (0.1 s to parse the request in Python) this one is now; 1 at least."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        json.loads(body)
+        took.append(time.process_time() - began)
+    return max(1.0, min(took) / 0.1)
+
+
 def test_100_000_jobs_in_one_request_take_under_a_second_and_survive_kill_9(service):
     rows = [{"parameters": {"tasks": 1 + i % 3}} for i in range(100_000)]
     body = json.dumps({"defaults": noop(), "jobs": rows})
@@ -145,7 +155,7 @@ def test_100_000_jobs_in_one_request_take_under_a_second_and_survive_kill_9(serv
     until(lambda: service.get("cluster/status")["active_tasks"] == 0, "the last tasks to end")
     ended = [service.get("jobs/list", params={**batch, "status": s})["total"] for s in ("completed", "cancelled")]
     assert sum(ended) == 100_000 and ended[0] > 20
-    assert min(times + works) < 1.0 * PATIENCE
+    assert min(times + works) < 1.0 * PATIENCE * slowness(body)
 
 
 def test_thousands_of_pending_jobs_are_cancelled_at_once_and_stay_so_after_kill_9(service):

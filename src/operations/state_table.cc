@@ -64,6 +64,14 @@ Moments& StateTable<kSquares>::poured(std::size_t state) {
   return *out;
 }
 
+// Values since the last pour: a state without any needs no Moments.
+template <bool kSquares>
+bool StateTable<kSquares>::pending(std::size_t state) const {
+  return (state < sums_.size() && sums_.pending(state) > 0) ||
+         (state < quick_.size() && quick_[state].pending() > 0) ||
+         (columns_ && columns_->pending(state) > 0);
+}
+
 // What the state's values were counted in, added to `out`.
 template <bool kSquares>
 void StateTable<kSquares>::pour(std::size_t state, bool whole, Moments* out) {
@@ -75,7 +83,8 @@ void StateTable<kSquares>::pour(std::size_t state, bool whole, Moments* out) {
 template <bool kSquares>
 void StateTable<kSquares>::pour_all() {
   for (std::size_t s = 0; s < size(); ++s)
-    pour(s, shape_.values[s % shape_.values.size()] == ValueType::kInt64, &poured(s));
+    if (pending(s))
+      pour(s, shape_.values[s % shape_.values.size()] == ValueType::kInt64, &poured(s));
   since_pour_ = 0;
 }
 

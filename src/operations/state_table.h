@@ -167,6 +167,7 @@ class StateTable {
     e.high = x > e.high ? x : e.high;
   }
   void settle_rows();
+  bool pending(std::size_t state) const;
   void pour(std::size_t state, bool whole, Moments* out);
   Moments& poured(std::size_t state);
   void pour_all();

@@ -151,6 +151,7 @@ Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool w
   }
   chunk.least = least;
   chunk.most = most;
+  chunk.bounded = chunk.missing < chunk.values;
   body_.clear();
   append_levels(
       values.size(), chunk.missing, [&](std::size_t i) { return !std::isnan(values[i]); }, &body_);
@@ -168,14 +169,32 @@ Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool w
   return page(chunk, out);
 }
 
-Result<ColumnChunk> ChunkEncoder::texts(std::span<const std::string> values, std::string* out) {
+template <typename T>
+ColumnChunk ChunkEncoder::begin_optional(std::span<const std::optional<T>> values) {
   ColumnChunk chunk;
   chunk.values = values.size();
+  for (const auto& v : values) chunk.missing += v ? 0 : 1;
   body_.clear();
-  append_levels(values.size(), 0, [](std::size_t) { return true; }, &body_);
+  append_levels(
+      values.size(), chunk.missing, [&](std::size_t i) { return values[i].has_value(); }, &body_);
+  return chunk;
+}
+
+Result<ColumnChunk> ChunkEncoder::wholes(std::span<const std::optional<std::int64_t>> values,
+                                         std::string* out) {
+  const ColumnChunk chunk = begin_optional(values);
+  for (const auto& v : values)
+    if (v) append_raw(&body_, *v);
+  return page(chunk, out);
+}
+
+Result<ColumnChunk> ChunkEncoder::texts(std::span<const std::optional<std::string>> values,
+                                        std::string* out) {
+  const ColumnChunk chunk = begin_optional(values);
   for (const auto& v : values) {
-    append_raw(&body_, static_cast<std::uint32_t>(v.size()));
-    body_ += v;
+    if (!v) continue;
+    append_raw(&body_, static_cast<std::uint32_t>(v->size()));
+    body_ += *v;
   }
   return page(chunk, out);
 }
@@ -252,7 +271,7 @@ std::string ParquetFooter::bytes() const {
       t.number(9, static_cast<std::int64_t>(offset), true);
       t.open(12);
       t.number(3, static_cast<std::int64_t>(chunk.missing), true);
-      if (column.type != Type::kText && chunk.missing < chunk.values) {
+      if (chunk.bounded) {
         t.text(5, bound(chunk.most, column.type, false));
         t.text(6, bound(chunk.least, column.type, true));
       }

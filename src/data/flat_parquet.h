@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ struct ColumnChunk {
   std::uint64_t raw_bytes = 0;  // before compression
   std::uint64_t values = 0;
   std::uint64_t missing = 0;
-  double least = 0, most = 0;  // of numbers; where all are missing without meaning
+  double least = 0, most = 0;  // of numbers, where `bounded`
+  bool bounded = false;
 };
 
 class ChunkEncoder {
@@ -37,9 +39,13 @@ class ChunkEncoder {
   // Appends one page of values to *out; NaN is missing. `whole`: as 64-bit integers, which the
   // values are.
   Result<ColumnChunk> numbers(std::span<const double> values, bool whole, std::string* out);
-  Result<ColumnChunk> texts(std::span<const std::string> values, std::string* out);
+  // Whole numbers that no double may hold; their bounds are not told.
+  Result<ColumnChunk> wholes(std::span<const std::optional<std::int64_t>> values, std::string* out);
+  Result<ColumnChunk> texts(std::span<const std::optional<std::string>> values, std::string* out);
 
  private:
+  template <typename T>
+  ColumnChunk begin_optional(std::span<const std::optional<T>> values);
   Result<ColumnChunk> page(ColumnChunk chunk, std::string* out);
 
   ZSTD_CCtx_s* context_;

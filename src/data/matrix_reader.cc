@@ -31,6 +31,10 @@ MatrixReader::MatrixReader(std::shared_ptr<TextScan> scan, const std::vector<std
   };
   for (const auto c : labels) labels_.push_back(column(c));
   for (const auto c : values) values_.push_back(column(c));
+  if (scan_->tests == nullptr) return;
+  std::vector<std::uint32_t> read = labels;
+  read.insert(read.end(), values.begin(), values.end());
+  gate_.emplace(*scan_, &problems_, std::move(read));
 }
 
 bool MatrixReader::open_next_piece() {
@@ -43,10 +47,13 @@ bool MatrixReader::open_next_piece() {
   if (next_piece_ == scan_->pieces.size()) return false;
   piece_ = next_piece_++;
   const ScanPiece& p = scan_->pieces[piece_];
-  const auto wanted = place_fields(p, {&labels_, &values_});
+  std::vector<std::uint32_t> tested;
+  if (gate_) gate_->need(p, &tested);
+  const auto wanted = place_fields(p, {&labels_, &values_}, std::move(tested));
   floor_ = p.file->text().data();
   counted_ = p.begin;
   cutter_.emplace(p.file->text(), p.begin, p.limit, scan_->shape, scan_->expected_fields, wanted);
+  if (gate_) gate_->open_piece(piece_, wanted);
   find_runs();
   return true;
 }
@@ -86,9 +93,10 @@ bool MatrixReader::pause(std::size_t position) {
   return false;
 }
 
-Result<std::size_t> MatrixReader::read(std::size_t most, double* out,
-                                       std::vector<std::string>* labels) {
+Result<std::size_t> MatrixReader::read(std::size_t most, double* out, std::vector<Label>* labels,
+                                       std::vector<Beyond>* beyond) {
   std::size_t n = 0;
+  beyond_ = beyond;
   RowCutter::Row row;
   while (n < most && !problems_.enough()) {
     if (!cutter_ && !open_next_piece()) break;
@@ -104,8 +112,11 @@ Result<std::size_t> MatrixReader::read(std::size_t most, double* out,
     }
     if (row.fields != scan_->expected_fields && !problems_.repaired(piece_, row_begin_, row.fields))
       break;
-    read_row(row, out + n * values_.size(), labels);
-    ++n;
+    if (!gate_ || gate_->lets(*cutter_, row, row_begin_)) {
+      row_ = n;
+      read_row(row, out + n * values_.size(), labels);
+      ++n;
+    }
     if (row_begin_ >= counted_ + kPauseBytes && !pause(row_begin_)) break;
   }
   // What is wrong is told at the end, when more of it may have been met.
@@ -115,8 +126,7 @@ Result<std::size_t> MatrixReader::read(std::size_t most, double* out,
   return n;
 }
 
-void MatrixReader::read_row(const RowCutter::Row& row, double* out,
-                            std::vector<std::string>* labels) {
+void MatrixReader::read_row(const RowCutter::Row& row, double* out, std::vector<Label>* labels) {
   for (const auto& c : labels_) read_label(c, field_of(row, c), labels);
   const bool room = row.begin - floor_ >= 8;  // before the first field that ends in this row
   for (const Run& run : runs_) {
@@ -125,7 +135,7 @@ void MatrixReader::read_row(const RowCutter::Row& row, double* out,
       continue;
     }
     for (std::size_t v = run.first; v < run.first + run.size; ++v)
-      out[v] = read_value(values_[v], field_of(row, values_[v]));
+      out[v] = read_value(v, field_of(row, values_[v]));
   }
 }
 
@@ -137,13 +147,14 @@ void MatrixReader::read_run(const RowCutter::Row& row, const Run& run, double* o
     std::uint64_t left = ~taken & (~std::uint64_t{0} >> (64 - n));
     for (; left != 0; left &= left - 1) {
       const auto i = done + static_cast<std::size_t>(std::countr_zero(left));
-      const Column& c = values_[run.first + i];
-      out[i] = read_value(c, cutter_->field(row, c.wanted));
+      const std::size_t v = run.first + i;
+      out[i] = read_value(v, cutter_->field(row, values_[v].wanted));
     }
   }
 }
 
-double MatrixReader::read_value(const Column& c, const Field& field) {
+double MatrixReader::read_value(std::size_t value, const Field& field) {
+  const Column& c = values_[value];
   constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
   const bool whole = c.column->type == ValueType::kInt64;
   if (field.begin == nullptr) return kMissing;
@@ -161,6 +172,10 @@ double MatrixReader::read_value(const Column& c, const Field& field) {
     if (const auto v = parse_double(text, scan_->numbers)) return *v;
   } else if (const auto v = parse_int64(text, scan_->numbers)) {
     if (*v >= -kMostExact && *v <= kMostExact) return static_cast<double>(*v);
+    if (beyond_ != nullptr) {
+      beyond_->push_back({row_, value, *v});
+      return static_cast<double>(*v);
+    }
     problems_.row_error(piece_, row_begin_,
                         "column \"" + c.column->name + "\" holds " + std::string(text) +
                             ", a whole number beyond 2^53, which a matrix can't hold exactly",
@@ -172,7 +187,7 @@ double MatrixReader::read_value(const Column& c, const Field& field) {
 }
 
 void MatrixReader::read_label(const Column& c, const Field& field,
-                              std::vector<std::string>* labels) {
+                              std::vector<Label>* labels) {
   if (field.begin == nullptr) {
     labels->emplace_back();
     return;
@@ -184,7 +199,10 @@ void MatrixReader::read_label(const Column& c, const Field& field,
     labels->emplace_back();
     return;
   }
-  labels->emplace_back(missing ? std::string_view() : text);
+  if (missing)
+    labels->emplace_back();
+  else
+    labels->emplace_back(text);
 }
 
 }  // namespace polysome

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/row_cutter.h"
+#include "data/row_gate.h"
 #include "data/text_pieces.h"
 #include "data/text_problems.h"
 
@@ -20,13 +21,22 @@ namespace polysome {
 class MatrixReader {
  public:
   // `labels`: columns of the scan that are read as text, `values`: of type int64 or double.
+  // Rows that the scan's tests let through.
   MatrixReader(std::shared_ptr<TextScan> scan, const std::vector<std::uint32_t>& labels,
                const std::vector<std::uint32_t>& values);
 
+  using Label = std::optional<std::string>;
+  // A whole number beyond 2^53, which no double may hold.
+  struct Beyond {
+    std::size_t row = 0, value = 0;  // of the rows of one read(), and place among the values
+    std::int64_t number = 0;
+  };
   // At most `most` further rows: values are written to `out`, row after row, labels appended to
-  // *labels, those of a row together (missing is empty). Answers how many rows; 0 at the end.
-  // Errors: those of the data; a whole number that no double holds; kCancelled.
-  Result<std::size_t> read(std::size_t most, double* out, std::vector<std::string>* labels);
+  // *labels, those of a row together. Whole numbers that no double holds are written as the nearest
+  // one and appended to *beyond; without it they are errors. Answers how many rows; fewer than
+  // `most` at the end. Errors: those of the data; kCancelled.
+  Result<std::size_t> read(std::size_t most, double* out, std::vector<Label>* labels,
+                           std::vector<Beyond>* beyond = nullptr);
 
   std::size_t columns() const { return values_.size(); }
 
@@ -53,13 +63,14 @@ class MatrixReader {
   bool open_next_piece();
   void find_runs();
   bool pause(std::size_t position);
-  void read_row(const RowCutter::Row& row, double* out, std::vector<std::string>* labels);
+  void read_row(const RowCutter::Row& row, double* out, std::vector<Label>* labels);
   void read_run(const RowCutter::Row& row, const Run& run, double* out);
-  double read_value(const Column& c, const Field& field);
-  void read_label(const Column& c, const Field& field, std::vector<std::string>* labels);
+  double read_value(std::size_t value, const Field& field);
+  void read_label(const Column& c, const Field& field, std::vector<Label>* labels);
 
   std::shared_ptr<TextScan> scan_;
   TextProblems problems_;
+  std::optional<RowGate> gate_;
   std::vector<Column> labels_, values_;
   std::vector<Run> runs_;
   std::optional<RowCutter> cutter_;
@@ -68,6 +79,8 @@ class MatrixReader {
   const char* floor_ = nullptr;
   std::size_t row_begin_ = 0;
   std::size_t counted_ = 0;
+  std::size_t row_ = 0;  // of those of this read()
+  std::vector<Beyond>* beyond_ = nullptr;
   std::string buffer_;
 };
 

@@ -28,7 +28,9 @@ class MatrixReading : public DataTest {
       MatrixReader reader(scan, {0}, columns);
       std::vector<double> block(rows_at_once * columns.size());
       for (;;) {
-        POLYSOME_ASSIGN(const std::size_t n, reader.read(rows_at_once, block.data(), &out.labels));
+        std::vector<MatrixReader::Label> labels;
+        POLYSOME_ASSIGN(const std::size_t n, reader.read(rows_at_once, block.data(), &labels));
+        for (auto& label : labels) out.labels.push_back(label.value_or("missing"));
         out.values.insert(out.values.end(), block.begin(),
                           block.begin() + static_cast<std::ptrdiff_t>(n * columns.size()));
         if (n < rows_at_once) break;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <numeric>
 #include <regex>
 #include <set>
 
@@ -103,6 +104,12 @@ std::string value_sql(const SourceColumn& column) {
   const std::string name = sql_identifier(column.name);
   if (kind == ValueKind::kDouble) return fmt::format("CAST({} AS DOUBLE) + 0.0", name);
   return fmt::format("CAST({} AS {})", name, sql_type(kind));
+}
+
+std::vector<std::uint32_t> all_columns(const TableSource& source) {
+  std::vector<std::uint32_t> out(source.columns.size());
+  std::iota(out.begin(), out.end(), 0U);
+  return out;
 }
 
 Result<std::uint32_t> find_column(const TableSource& source, const std::string& name,

@@ -29,6 +29,7 @@ inline constexpr ValueKind kAllKinds[] = {ValueKind::kInteger,   ValueKind::kDou
 // equal values are equal bits.
 std::string value_sql(const SourceColumn& column);
 
+std::vector<std::uint32_t> all_columns(const TableSource& source);
 Result<std::uint32_t> find_column(const TableSource& source, const std::string& name,
                                   const std::string& pointer);
 // A list of names, "*", or "/regex/" (searched, ECMAScript); each column once, in the order asked

@@ -3,6 +3,7 @@
 
 #include "data/dataset_layout.h"
 #include "data/text_pieces.h"
+#include "operations/columns.h"
 #include "operations/dataset_facts.h"
 #include "operations/operation.h"
 #include "operations/table_stages.h"
@@ -110,6 +111,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
   TableScan scan;
   scan.view = kView;
   scan.select = fmt::format("SELECT * FROM {}", sql_identifier(kView));
+  scan.columns = all_columns(request.inputs.at(0).source);
   POLYSOME_ASSIGN(scan.delivery, delivery(request.job));
   scan.summary = {{"format", scan.delivery->format.format}};
   if (scan.delivery->format.format != "parquet")

@@ -47,10 +47,11 @@ Result<OperationPlan> plan(const PlanRequest& request) {
   TableScan scan;
   scan.view = kView;
   std::string columns = "*";
+  scan.columns = all_columns(source);
   if (parameters.contains("columns")) {
-    POLYSOME_ASSIGN(const auto chosen,
+    POLYSOME_ASSIGN(scan.columns,
                     select_columns(source, parameters["columns"], "/parameters/columns"));
-    columns = identifier_list(source, chosen);
+    columns = identifier_list(source, scan.columns);
   }
   scan.select = fmt::format("SELECT {} FROM {}", columns, sql_identifier(kView));
   if (parameters.contains("where")) {
@@ -58,6 +59,7 @@ Result<OperationPlan> plan(const PlanRequest& request) {
                     check_where(*request.session, source, parameters["where"].get<std::string>()));
     scan.select += " WHERE " + where;
     scan.row_tests = simple_where(*request.session, source, where);
+    if (scan.row_tests.is_null()) scan.columns.clear();
   }
   if (parameters.contains("limit")) scan.limit = parameters["limit"].get<std::uint64_t>();
   POLYSOME_ASSIGN(scan.delivery, delivery_of(request.job, {}));

@@ -16,37 +16,6 @@ namespace {
 
 constexpr std::size_t kFlushBytes = 1'000'000;
 
-Status write_all(std::FILE* file, const void* data, std::size_t bytes, const std::string& path) {
-  if (bytes == 0 || std::fwrite(data, 1, bytes, file) == bytes) return {};
-  return fail(errno_error("cannot write", path, errno));
-}
-
-template <typename T>
-void put(std::string* out, const T& value) {
-  static_assert(std::is_trivially_copyable_v<T>);
-  out->append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-// Reads what put() wrote; false beyond the end.
-class Taker {
- public:
-  explicit Taker(std::string_view text) : text_(text) {}
-  template <typename T>
-  bool take(T* out) {
-    return take_bytes(out, sizeof *out);
-  }
-  bool take_bytes(void* out, std::size_t bytes) {
-    if (text_.size() < bytes) return false;
-    std::memcpy(out, text_.data(), bytes);
-    text_.remove_prefix(bytes);
-    return true;
-  }
-  std::size_t left() const { return text_.size(); }
-
- private:
-  std::string_view text_;
-};
-
 Status read_at(int fd, void* to, std::size_t bytes, std::uint64_t offset, const std::string& path) {
   auto* at = static_cast<char*>(to);
   while (bytes > 0) {
@@ -65,17 +34,9 @@ Status read_at(int fd, void* to, std::size_t bytes, std::uint64_t offset, const 
 
 Result<std::unique_ptr<TileWriter>> TileWriter::create(TaskEnv& env, const TilePlan& plan) {
   std::unique_ptr<TileWriter> out(new TileWriter(plan));
-  const auto open = [](const std::string& path, File* file) -> Status {
-    file->reset(std::fopen(path.c_str(), "wbx"));
-    if (*file == nullptr) return fail(errno_error("cannot write", path, errno));
-    (void)std::setvbuf(file->get(), nullptr, _IONBF, 0);  // it is given large blocks
-    return {};
-  };
-  out->chunks_path_ = env.path_of(kChunksRole);
-  POLYSOME_TRY(open(out->chunks_path_, &out->chunks_));
+  POLYSOME_ASSIGN(out->chunks_, RawFile::create(env.path_of(kChunksRole)));
   if (plan.tiles) {
-    out->tiles_path_ = env.path_of(kTilesRole);
-    POLYSOME_TRY(open(out->tiles_path_, &out->tiles_));
+    POLYSOME_ASSIGN(out->tiles_, RawFile::create(env.path_of(kTilesRole)));
   }
   out->index_.preview_values = std::min(plan.columns, kPreviewValues);
   return out;
@@ -103,7 +64,7 @@ Status TileWriter::add(std::string label, std::span<const double> values) {
 }
 
 Status TileWriter::flush_chunks() {
-  POLYSOME_TRY(write_all(chunks_.get(), buffer_.data(), buffer_.size(), chunks_path_));
+  POLYSOME_TRY(chunks_->write(buffer_));
   buffer_.clear();
   return {};
 }
@@ -120,7 +81,8 @@ Status TileWriter::flush_tile() {
     }
     const bool last = first + n == plan_.columns;
     if (block.size() * sizeof(double) < kFlushBytes && !last) continue;
-    POLYSOME_TRY(write_all(tiles_.get(), block.data(), block.size() * sizeof(double), tiles_path_));
+    POLYSOME_TRY(tiles_->write({reinterpret_cast<const char*>(block.data()),
+                                block.size() * sizeof(double)}));
     block.clear();
   }
   index_.tiles.push_back(tile_rows_);
@@ -140,15 +102,15 @@ Status TileWriter::finish(TaskEnv& env) {
     env.note_file(kTilesRole, rows);
   }
   std::string out;
-  put(&out, rows);
+  put_raw(&out, rows);
   for (const auto& label : index_.labels) {
-    put(&out, static_cast<std::uint32_t>(label.size()));
+    put_raw(&out, static_cast<std::uint32_t>(label.size()));
     out += label;
   }
-  for (const auto& chunk : index_.chunks) put(&out, chunk);
-  put(&out, static_cast<std::uint64_t>(index_.tiles.size()));
-  for (const auto n : index_.tiles) put(&out, n);
-  for (const double v : index_.preview) put(&out, v);
+  for (const auto& chunk : index_.chunks) put_raw(&out, chunk);
+  put_raw(&out, static_cast<std::uint64_t>(index_.tiles.size()));
+  for (const auto n : index_.tiles) put_raw(&out, n);
+  for (const double v : index_.preview) put_raw(&out, v);
   POLYSOME_TRY(write_file(env.path_of(kIndexRole), out, false));
   env.note_file(kIndexRole, rows);
   return {};
@@ -157,24 +119,24 @@ Status TileWriter::finish(TaskEnv& env) {
 Result<TileIndex> read_tile_index(const std::string& path, const TilePlan& plan) {
   POLYSOME_ASSIGN(const std::string text, read_file(path));
   const auto damaged = [&] { return fail(Code::kIo, "output lost: " + path + " is damaged"); };
-  Taker in(text);
+  RawTaker in(text);
   TileIndex out;
   std::uint64_t rows = 0, tiles = 0;
-  if (!in.take(&rows) || rows > in.left()) return damaged();
+  if (!in.take(&rows) || rows > in.left().size()) return damaged();
   out.labels.reserve(rows);
   for (std::uint64_t r = 0; r < rows; ++r) {
     std::uint32_t size = 0;
-    if (!in.take(&size) || size > in.left()) return damaged();
+    if (!in.take(&size) || size > in.left().size()) return damaged();
     std::string label(size, '\0');
     if (!in.take_bytes(label.data(), size)) return damaged();
     out.labels.push_back(std::move(label));
   }
   const std::size_t chunks = rows * plan.groups();
-  if (chunks * sizeof(ColumnChunk) > in.left()) return damaged();
+  if (chunks * sizeof(ColumnChunk) > in.left().size()) return damaged();
   out.chunks.resize(chunks);
   for (auto& chunk : out.chunks)
     if (!in.take(&chunk)) return damaged();
-  if (!in.take(&tiles) || tiles * sizeof(std::uint64_t) > in.left()) return damaged();
+  if (!in.take(&tiles) || tiles * sizeof(std::uint64_t) > in.left().size()) return damaged();
   out.tiles.resize(tiles);
   for (auto& n : out.tiles)
     if (!in.take(&n)) return damaged();

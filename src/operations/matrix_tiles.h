@@ -5,13 +5,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/flat_parquet.h"
+#include "operations/raw_file.h"
 #include "operations/task_env.h"
 
 namespace polysome {
@@ -50,17 +50,12 @@ class TileWriter {
   Status finish(TaskEnv& env);
 
  private:
-  struct Close {
-    void operator()(std::FILE* f) const { std::fclose(f); }
-  };
-  using File = std::unique_ptr<std::FILE, Close>;
   explicit TileWriter(const TilePlan& plan) : plan_(plan) {}
   Status flush_chunks();
   Status flush_tile();
 
   TilePlan plan_;
-  std::string chunks_path_, tiles_path_;
-  File chunks_, tiles_;
+  std::unique_ptr<RawFile> chunks_, tiles_;
   ChunkEncoder encoder_;
   std::string buffer_;
   std::vector<double> tile_;  // row after row

@@ -67,10 +67,9 @@ Result<std::vector<SortKey>> keys_of(const TableSource& source, const Json& para
   return out;
 }
 
-std::string all_columns(const TableSource& source) {
-  std::vector<std::uint32_t> all(source.columns.size());
-  for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
-  return identifier_list(source, all);
+std::string whole_row(const TaskEnv& env) {
+  const TableSource& source = env.plan().inputs[0].source;
+  return identifier_list(source, all_columns(source));
 }
 
 Result<OperationPlan> plan(const PlanRequest& request) {
@@ -118,7 +117,7 @@ Status scan_body(TaskEnv& env) {
   return sort_partition(
       env,
       fmt::format("SELECT {}, {} FROM {}", details.at("key").get<std::string>(),
-                  all_columns(env.plan().inputs[0].source), sql_identifier(kView)),
+                  whole_row(env), sql_identifier(kView)),
       {.limit = limit_of(details)});
 }
 
@@ -129,7 +128,7 @@ Status merge_body(TaskEnv& env) {
   POLYSOME_TRY(env.open_nothing(kView, 0));
   POLYSOME_ASSIGN(
       RowCodec codec,
-      codec_of(env, fmt::format("SELECT {} FROM {}", all_columns(env.plan().inputs[0].source),
+      codec_of(env, fmt::format("SELECT {} FROM {}", whole_row(env),
                                 sql_identifier(kView))));
   POLYSOME_ASSIGN(RunMerge merge, merge_part(env, runs, env.spec.task.index, parts));
   PlainRows shape(std::move(codec));

@@ -39,14 +39,22 @@ void drop_empty(std::vector<StageFile>* files) {
   *files = std::move(kept);
 }
 
-Status compact(TaskEnv& env, std::vector<StageFile>* files) {
+Status compact(TaskEnv& env, TableResult* r) {
+  const std::string path = env.path_of("table.parquet");
+  const std::uint64_t all = rows_of(r->files);
+  if (r->join) {
+    POLYSOME_TRY(r->join(r->files, path));
+    r->join = nullptr;
+    env.note_file("table.parquet", all);
+    r->files = {{path, 0, size_of(path), all}};
+    return {};
+  }
   POLYSOME_ASSIGN(const auto columns,
-                  columns_of(env.session(), "SELECT * FROM " + read_parquet_sql({files->front()})));
+                  columns_of(env.session(), "SELECT * FROM " + read_parquet_sql({r->files.front()})));
   env.row_group = row_group_of(columns);
   POLYSOME_ASSIGN(const auto rows,
-                  env.write_parquet("SELECT * FROM " + read_parquet_sql(*files), "table.parquet"));
-  const std::string path = env.path_of("table.parquet");
-  *files = {{path, 0, size_of(path), rows}};
+                  env.write_parquet("SELECT * FROM " + read_parquet_sql(r->files), "table.parquet"));
+  r->files = {{path, 0, size_of(path), rows}};
   return {};
 }
 
@@ -56,6 +64,7 @@ Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultCol
   if (!r.text_parts.empty()) return join_parts(columns, r.text_parts, path, format);
   if (format.format == "parquet" && r.files.size() == 1)
     return copy_file_durably(r.files[0].path, path);
+  if (format.format == "parquet" && r.join) return r.join(r.files, path);
   POLYSOME_TRY(
       write_table(env.session(), "SELECT * FROM " + read_parquet_sql(r.files), path, format));
   return {};
@@ -144,7 +153,7 @@ Result<Json> table_json(TaskEnv& env, const TableResult& r,
 
 Status finish_table(TaskEnv& env, TableResult r) {
   if (r.files.size() > kMostFiles && !(r.delivery && r.delivery->parts))
-    POLYSOME_TRY(compact(env, &r.files));
+    POLYSOME_TRY(compact(env, &r));
   const std::string all = read_parquet_sql({r.files.front()});
   std::vector<ResultColumn> columns;
   if (r.known) {

@@ -3,6 +3,7 @@
 // thread.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct TableResult {
     Json preview;
   };
   std::optional<Known> known;
+  // One Parquet file of `files`, where whoever made them can do that without reading them.
+  std::function<Status(const std::vector<StageFile>& files, const std::string& path)> join;
   std::optional<Delivery> delivery;
   Json summary = Json::object();
   Json definitions = Json::object();  // "operation" is added

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "operations/flat_table.h"
 #include "operations/table_result.h"
 
 namespace polysome {
@@ -16,8 +17,29 @@ bool writes_text(const Json& details) {
   return delivery && delivery->format.is_text() && details["limit"].is_null();
 }
 
+// Columns of a table that needs no SQL, or none.
+std::vector<std::uint32_t> flat_columns(const Json& details) {
+  return details.value("flat", std::vector<std::uint32_t>());
+}
+
+Status flat_body(TaskEnv& env, const std::vector<std::uint32_t>& columns) {
+  const Json& details = env.plan().details;
+  std::optional<FileFormat> text;
+  if (writes_text(details)) text = Delivery::from_json(details["delivery"])->format;
+  const auto rows = write_flat_part(env, columns, kTablePart, text ? &*text : nullptr);
+  if (!rows) {
+    if (env.dispute(rows.error())) return {};
+    return std::unexpected(rows.error());
+  }
+  env.finish_scan();
+  env.output.result.rows = *rows;
+  env.output.durable = true;
+  return {};
+}
+
 Status scan_body(TaskEnv& env) {
   const Json& details = env.plan().details;
+  if (const auto columns = flat_columns(details); !columns.empty()) return flat_body(env, columns);
   const auto view = details.at("view").get<std::string>();
   POLYSOME_TRY(env.open_partition(view, 1, details.at("input").get<std::size_t>()));
   std::string select = details.at("select").get<std::string>();
@@ -70,6 +92,9 @@ Status result_body(TaskEnv& env) {
     for (const auto& f : files_of(env.spec.job_folder, parts, manifests, 0,
                                   "part" + result.delivery->format.extension()))
       result.text_parts.push_back(f.path);
+  if (const auto columns = flat_columns(details); !columns.empty())
+    POLYSOME_TRY(describe_flat_parts(
+        env, columns, files_of(env.spec.job_folder, parts, manifests, 0, kFlatIndex), &result));
   ScanTotals totals;
   for (const auto& scan : env.body.at("scans")) {
     POLYSOME_ASSIGN(const auto read,
@@ -95,6 +120,7 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
                  {"summary", scan.summary}};
   if (!scan.row_tests.is_null()) out.details["row_tests"] = scan.row_tests;
   const auto& input = request.inputs.at(scan.input);
+  const bool flat = scan.input == 0 && !scan.limit && is_flat(input.source, scan.columns);
   Stage map;
   map.name = kScanStage;
   map.kind = StageKind::kMap;
@@ -103,8 +129,14 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
   map.borders = input.has_borders();
   map.can_split = true;  // smaller row groups
   map.body = {{"run", "table.scan"}};
+  if (flat) {
+    out.details["flat"] = scan.columns;
+    map.grant = flat_grant(input.source, scan.columns);
+  }
   const StageTasks tasks{kScanStage, map.tasks};
-  out.stages = {std::move(map), result_stage(tasks, {tasks})};
+  Stage last = result_stage(tasks, {tasks});
+  if (flat) last.grant = flat_result_grant(input.source, scan.columns, map.tasks);
+  out.stages = {std::move(map), std::move(last)};
   return out;
 }
 

@@ -19,6 +19,9 @@ struct TableScan {
   std::string view;    // the name under which `select` reads the dataset
   std::string select;  // must not order or aggregate: parts are put one after another
   Json row_tests;      // rows that need not be read (data/row_tests.h), or null
+  // `select` is these columns of the rows that row_tests lets through, and nothing else; empty
+  // where it may be more. Very wide tables then need no SQL (flat_table.h).
+  std::vector<std::uint32_t> columns;
   std::optional<std::uint64_t> limit;
   std::optional<Delivery> delivery;
   Json summary = Json::object();

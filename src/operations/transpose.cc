@@ -74,7 +74,7 @@ Status read_text(TaskEnv& env, const Details& d, const std::shared_ptr<TextScan>
       1, env.context.memory / 32 / std::max<std::size_t>(1, d.values.size() * sizeof(double)));
   const std::size_t most = std::min<std::size_t>(rows, 1024);
   std::vector<double> values(most * d.values.size());
-  std::vector<std::string> labels;
+  std::vector<MatrixReader::Label> labels;
   for (;;) {
     labels.clear();
     const auto n = reader.read(most, values.data(), &labels);
@@ -83,7 +83,7 @@ Status read_text(TaskEnv& env, const Details& d, const std::shared_ptr<TextScan>
       return std::unexpected(n.error());
     }
     for (std::size_t r = 0; r < *n; ++r)
-      POLYSOME_TRY(writer->add(std::move(labels[r]),
+      POLYSOME_TRY(writer->add(std::move(labels[r]).value_or(std::string()),
                                std::span(values).subspan(r * d.values.size(), d.values.size())));
     if (*n < most) break;
   }

@@ -1,18 +1,14 @@
 #include "operations/transposed_text.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 
-#include "base/files.h"
 #include "operations/byte_sink.h"
+#include "operations/raw_file.h"
 
 namespace polysome {
 namespace {
@@ -47,51 +43,6 @@ std::string quoted(const std::string& text, char delimiter) {
   for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
   return out + "\"";
 }
-
-class OutFile {
- public:
-  explicit OutFile(std::string path)
-      : path_(std::move(path)),
-        fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {}
-  ~OutFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OutFile(const OutFile&) = delete;
-  OutFile& operator=(const OutFile&) = delete;
-
-  Status write(std::string_view bytes) {
-    at_ += bytes.size();
-    return write_all(fd_, bytes, path_);
-  }
-  // A whole file behind what is there; without a way through this process where the system can.
-  Status append(const std::string& from) {
-    const int in = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
-    if (in < 0) return fail(Code::kIo, "output lost: " + from + " is not there");
-    Status done;
-    for (;;) {
-      const ssize_t n = ::copy_file_range(in, nullptr, fd_, nullptr, std::size_t{1} << 30, 0);
-      if (n > 0) {
-        at_ += static_cast<std::uint64_t>(n);
-        continue;
-      }
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0)
-        done = errno == EXDEV || errno == EINVAL || errno == ENOSYS
-                   ? read_blocks(from, [&](std::string_view block) { return write(block); })
-                   : Status(fail(errno_error("cannot write", path_, errno)));
-      break;
-    }
-    ::close(in);
-    return done;
-  }
-  bool open() const { return fd_ >= 0; }
-  std::uint64_t at() const { return at_; }
-
- private:
-  std::string path_;
-  int fd_;
-  std::uint64_t at_ = 0;
-};
 
 }  // namespace
 
@@ -163,9 +114,8 @@ Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
                                 const std::vector<std::string>& labels,
                                 const std::vector<std::string>& chunks,
                                 const std::vector<TileIndex>& indexes) {
-  OutFile file(path);
-  if (!file.open()) return fail(errno_error("cannot write", path, errno));
-  POLYSOME_TRY(file.write(kParquetMagic));
+  POLYSOME_ASSIGN(const auto file, RawFile::create(path));
+  POLYSOME_TRY(file->write(kParquetMagic));
   ParquetFooter footer;
   footer.add_column(names[0], ParquetFooter::Type::kText);
   const auto type = plan.whole ? ParquetFooter::Type::kInt64 : ParquetFooter::Type::kDouble;
@@ -176,19 +126,22 @@ Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
   std::vector<std::pair<ColumnChunk, std::uint64_t>> label_chunks;
   for (std::size_t g = 0; g < groups; ++g) {
     std::string bytes;
-    const std::uint64_t at = file.at();
+    const std::uint64_t at = file->at();
     const std::size_t first = g * plan.group;
-    POLYSOME_ASSIGN(
-        const ColumnChunk chunk,
-        encoder.texts(std::span(labels).subspan(first, std::min(plan.group, labels.size() - first)),
-                      &bytes));
-    POLYSOME_TRY(file.write(bytes));
+    const std::size_t n = std::min(plan.group, labels.size() - first);
+    const auto begin = labels.begin() + static_cast<std::ptrdiff_t>(first);
+    const std::vector<std::optional<std::string>> some(begin,
+                                                       begin + static_cast<std::ptrdiff_t>(n));
+    POLYSOME_ASSIGN(const ColumnChunk chunk, encoder.texts(some, &bytes));
+    POLYSOME_TRY(file->write(bytes));
     label_chunks.emplace_back(chunk, at);
   }
   std::vector<std::uint64_t> parts;  // where each task's chunks begin
-  for (const auto& part : chunks) {
-    parts.push_back(file.at());
-    POLYSOME_TRY(file.append(part));
+  for (std::size_t p = 0; p < indexes.size(); ++p) {
+    parts.push_back(file->at());
+    std::uint64_t size = 0;
+    for (const auto& chunk : indexes[p].chunks) size += chunk.bytes;
+    POLYSOME_TRY(file->append(chunks[p], 0, size));
   }
   for (std::size_t g = 0; g < groups; ++g) {
     footer.begin_row_group(std::min(plan.group, labels.size() - g * plan.group));
@@ -199,12 +152,9 @@ Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
         if (i % groups == g) footer.add_chunk(indexes[p].chunks[i], at);
         at += indexes[p].chunks[i].bytes;
       }
-      const std::uint64_t end = p + 1 < parts.size() ? parts[p + 1] : file.at();
-      if (at != end)
-        return fail(Code::kIo, "output lost: chunks do not have the sizes that their index says");
     }
   }
-  return file.write(footer.bytes());
+  return file->write(footer.bytes());
 }
 
 }  // namespace polysome

@@ -1,0 +1,442 @@
+#include "operations/flat_table.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "base/files.h"
+#include "data/flat_parquet.h"
+#include "data/matrix_reader.h"
+#include "operations/byte_sink.h"
+#include "operations/raw_file.h"
+#include "operations/text_rows.h"
+#include "operations/transposed_text.h"
+
+namespace polysome {
+namespace {
+
+// DuckDB binds so many columns in a tenth of a second.
+constexpr std::size_t kWorthIt = 1000;
+constexpr std::uint64_t kBaseMemory = 40'000'000;  // the program, the plan
+constexpr std::uint64_t kColumnMemory = 1500;
+constexpr std::uint64_t kChunkMemory = 500;        // of its index and its place in the footer
+constexpr std::uint64_t kLeastRows = 64;           // in a row group
+constexpr std::uint64_t kTileBytes = 4'000'000;    // of rows that are parsed at once
+constexpr std::size_t kMostTileRows = 64;
+constexpr std::size_t kFlushBytes = 1'000'000;
+constexpr std::size_t kFirstRows = 20;
+constexpr std::size_t kFirstColumns = 50;
+constexpr std::size_t kFirstBytes = 16'000;
+
+ParquetFooter::Type parquet_type(const std::string& type) {
+  if (type == "int64") return ParquetFooter::Type::kInt64;
+  return type == "double" ? ParquetFooter::Type::kDouble : ParquetFooter::Type::kText;
+}
+
+const char* sql_type(const std::string& type) {
+  if (type == "int64") return "BIGINT";
+  return type == "double" ? "DOUBLE" : "VARCHAR";
+}
+
+// A column of the table: where its values are.
+struct FlatColumn {
+  std::string name;
+  ParquetFooter::Type type = ParquetFooter::Type::kText;
+  std::size_t place = 0;  // among the labels or the values
+  bool is_label() const { return type == ParquetFooter::Type::kText; }
+};
+
+struct FlatColumns {
+  std::vector<FlatColumn> all;
+  std::vector<std::uint32_t> labels, values;  // columns of the source
+
+  FlatColumns(const TableSource& source, const std::vector<std::uint32_t>& columns) {
+    for (const auto c : columns) {
+      FlatColumn column{source.columns[c].name, parquet_type(source.columns[c].type)};
+      auto& list = column.is_label() ? labels : values;
+      column.place = list.size();
+      list.push_back(c);
+      all.push_back(std::move(column));
+    }
+  }
+  ParquetFooter footer() const {
+    ParquetFooter out;
+    for (const auto& c : all) out.add_column(c.name, c.type);
+    return out;
+  }
+};
+
+// Row groups of a part: rows, and of each its chunks, one behind another in the file.
+struct FlatGroup {
+  std::uint64_t rows = 0;
+  std::vector<ColumnChunk> chunks;
+};
+
+void add_group(const FlatGroup& group, std::uint64_t* at, ParquetFooter* footer) {
+  footer->begin_row_group(group.rows);
+  for (const auto& chunk : group.chunks) {
+    footer->add_chunk(chunk, *at);
+    *at += chunk.bytes;
+  }
+}
+
+// Rows that have been parsed, side by side: labels and values row after row.
+struct Tile {
+  std::size_t rows = 0;
+  std::vector<MatrixReader::Label> labels;
+  std::vector<double> values;
+  std::vector<MatrixReader::Beyond> beyond;
+
+  // The whole number, where it is one that `values` does not hold.
+  std::optional<std::int64_t> beyond_at(std::size_t row, std::size_t value) const {
+    for (const auto& b : beyond)
+      if (b.row == row && b.value == value) return b.number;
+    return std::nullopt;
+  }
+};
+
+// One row group, column after column.
+class GroupBuffer {
+ public:
+  GroupBuffer(const FlatColumns& columns, std::size_t most)
+      : columns_(columns),
+        most_(most),
+        labels_(columns.labels.size()),
+        values_(most * columns.values.size()) {}
+
+  std::size_t room() const { return most_ - rows_; }
+  void add(Tile* tile) {
+    for (std::size_t r = 0; r < tile->rows; ++r)
+      for (std::size_t l = 0; l < labels_.size(); ++l)
+        labels_[l].push_back(std::move(tile->labels[r * labels_.size() + l]));
+    const std::size_t width = columns_.values.size();
+    // A line of the cache from each row at a time.
+    constexpr std::size_t kLine = 8;
+    for (std::size_t first = 0; first < width; first += kLine) {
+      const std::size_t n = std::min(kLine, width - first);
+      for (std::size_t r = 0; r < tile->rows; ++r)
+        for (std::size_t i = 0; i < n; ++i)
+          values_[(first + i) * most_ + rows_ + r] = tile->values[r * width + first + i];
+    }
+    for (const auto& b : tile->beyond) beyond_.push_back({rows_ + b.row, b.value, b.number});
+    rows_ += tile->rows;
+  }
+
+  Result<FlatGroup> encode(ChunkEncoder* encoder, RawFile* file) {
+    FlatGroup out;
+    out.rows = rows_;
+    std::ranges::sort(beyond_, {}, &MatrixReader::Beyond::value);
+    std::string bytes;
+    for (const auto& c : columns_.all) {
+      POLYSOME_ASSIGN(const ColumnChunk chunk, encode_column(c, encoder, &bytes));
+      out.chunks.push_back(chunk);
+      if (bytes.size() < kFlushBytes) continue;
+      POLYSOME_TRY(file->write(bytes));
+      bytes.clear();
+    }
+    POLYSOME_TRY(file->write(bytes));
+    rows_ = 0;
+    for (auto& labels : labels_) labels.clear();
+    beyond_.clear();
+    return out;
+  }
+  bool empty() const { return rows_ == 0; }
+
+ private:
+  Result<ColumnChunk> encode_column(const FlatColumn& c, ChunkEncoder* encoder,
+                                    std::string* bytes) const {
+    if (c.is_label()) return encoder->texts(labels_[c.place], bytes);
+    const auto values = std::span(values_).subspan(c.place * most_, rows_);
+    const auto beyond = std::ranges::equal_range(beyond_, c.place, {}, &MatrixReader::Beyond::value);
+    if (beyond.empty())
+      return encoder->numbers(values, c.type == ParquetFooter::Type::kInt64, bytes);
+    std::vector<std::optional<std::int64_t>> exact(rows_);
+    for (std::size_t r = 0; r < rows_; ++r)
+      if (!std::isnan(values[r]) && std::abs(values[r]) <= 0x1p53)
+        exact[r] = static_cast<std::int64_t>(values[r]);
+    for (const auto& b : beyond) exact[b.row] = b.number;
+    return encoder->wholes(exact, bytes);
+  }
+
+  const FlatColumns& columns_;
+  std::size_t most_;
+  std::size_t rows_ = 0;
+  std::vector<std::vector<MatrixReader::Label>> labels_;
+  std::vector<double> values_;
+  std::vector<MatrixReader::Beyond> beyond_;
+};
+
+// Rows as lines of CSV, TSV or JSON: those that write_lines (text_rows.h) would make of them.
+class FlatLines {
+ public:
+  FlatLines(const FlatColumns& columns, const FileFormat& format)
+      : columns_(columns), delimiter_(format.format == "csv"   ? ','
+                                      : format.format == "tsv" ? '\t'
+                                                               : '\0') {
+    if (delimiter_ != '\0') return;
+    for (std::size_t i = 0; i < columns.all.size(); ++i) {
+      keys_.emplace_back(i == 0 ? "{" : ",");
+      append_json_text(&keys_.back(), columns.all[i].name);
+      keys_.back() += ':';
+    }
+  }
+
+  Status write(const Tile& tile, ByteSink* sink) {
+    for (std::size_t r = 0; r < tile.rows; ++r) {
+      for (std::size_t i = 0; i < columns_.all.size(); ++i) {
+        if (delimiter_ == '\0')
+          out_ += keys_[i];
+        else if (i > 0)
+          out_ += delimiter_;
+        append_cell(tile, r, columns_.all[i]);
+      }
+      out_ += delimiter_ == '\0' ? "}\n" : "\n";
+      if (out_.size() < kFlushBytes && r + 1 < tile.rows) continue;
+      POLYSOME_TRY(sink->write(out_));
+      out_.clear();
+    }
+    return {};
+  }
+
+ private:
+  void append_cell(const Tile& tile, std::size_t row, const FlatColumn& c) {
+    const bool json = delimiter_ == '\0';
+    if (c.is_label()) {
+      const auto& text = tile.labels[row * columns_.labels.size() + c.place];
+      if (!text)
+        out_ += json ? "null" : "";
+      else if (json)
+        append_json_text(&out_, *text);
+      else
+        append_csv_text(&out_, *text, delimiter_);
+      return;
+    }
+    const double value = tile.values[row * columns_.values.size() + c.place];
+    if (std::isnan(value)) {
+      out_ += json ? "null" : "";
+    } else if (c.type == ParquetFooter::Type::kInt64) {
+      const auto beyond = std::abs(value) < 0x1p53 ? std::nullopt : tile.beyond_at(row, c.place);
+      append_whole(beyond ? *beyond : static_cast<std::int64_t>(value));
+    } else if (json) {
+      append_json_double(&out_, value);
+    } else {
+      append_double(&out_, value);
+    }
+  }
+  void append_whole(std::int64_t value) {
+    std::array<char, 24> text;  // NOLINT(cppcoreguidelines-pro-type-member-init): written to
+    out_.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
+  }
+
+  const FlatColumns& columns_;
+  char delimiter_;
+  std::vector<std::string> keys_;  // JSON: what stands before each value
+  std::string out_;
+};
+
+Json preview_cell(const Tile& tile, const FlatColumns& columns, std::size_t row,
+                  const FlatColumn& c) {
+  if (c.is_label()) {
+    const auto& text = tile.labels[row * columns.labels.size() + c.place];
+    return text ? Json(*text) : Json();
+  }
+  if (const auto beyond = tile.beyond_at(row, c.place)) return std::to_string(*beyond);
+  return number_json(tile.values[row * columns.values.size() + c.place],
+                     c.type == ParquetFooter::Type::kInt64);
+}
+
+void add_preview(const Tile& tile, const FlatColumns& columns, Json* rows) {
+  for (std::size_t r = 0; r < tile.rows && rows->size() < kFirstRows; ++r) {
+    Json row = Json::object();
+    for (std::size_t i = 0; i < std::min(columns.all.size(), kFirstColumns); ++i)
+      row[columns.all[i].name] = preview_cell(tile, columns, r, columns.all[i]);
+    rows->push_back(std::move(row));
+  }
+}
+
+Status write_index(const std::string& path, const std::vector<FlatGroup>& groups,
+                   const Json& preview) {
+  std::string out;
+  put_raw(&out, static_cast<std::uint64_t>(groups.size()));
+  for (const auto& group : groups) {
+    put_raw(&out, group.rows);
+    for (const auto& chunk : group.chunks) put_raw(&out, chunk);
+  }
+  out += dump(preview);
+  return write_file(path, out, false);
+}
+
+struct FlatIndex {
+  std::vector<FlatGroup> groups;
+  Json preview;
+};
+
+Result<FlatIndex> read_index(const std::string& path, std::size_t columns) {
+  POLYSOME_ASSIGN(const std::string text, read_file(path));
+  const auto damaged = [&] { return fail(Code::kIo, "output lost: " + path + " is damaged"); };
+  RawTaker in(text);
+  FlatIndex out;
+  std::uint64_t groups = 0;
+  if (!in.take(&groups)) return damaged();
+  for (std::uint64_t g = 0; g < groups; ++g) {
+    FlatGroup group;
+    if (!in.take(&group.rows) || in.left().size() / sizeof(ColumnChunk) < columns) return damaged();
+    group.chunks.resize(columns);
+    for (auto& chunk : group.chunks)
+      if (!in.take(&chunk)) return damaged();
+    out.groups.push_back(std::move(group));
+  }
+  POLYSOME_ASSIGN(out.preview, parse_json(in.left()));
+  return out;
+}
+
+Status join_flat_parts(const FlatColumns& columns, const std::vector<StageFile>& files,
+                       const std::vector<FlatIndex>& indexes, const std::string& path) {
+  POLYSOME_ASSIGN(auto out, RawFile::create(path));
+  POLYSOME_TRY(out->write(kParquetMagic));
+  ParquetFooter footer = columns.footer();
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    std::uint64_t at = out->at();
+    const std::uint64_t begin = at;
+    for (const auto& group : indexes[i].groups) add_group(group, &at, &footer);
+    POLYSOME_TRY(out->append(files[i].path, kParquetMagic.size(), at - begin));
+  }
+  POLYSOME_TRY(out->write(footer.bytes()));
+  return out->finish();
+}
+
+// Rows of a row group: as many as the task has memory for, and not more than a reader should hold.
+std::size_t group_rows(const TaskEnv& env, const FlatColumns& columns) {
+  const std::uint64_t row = std::max<std::uint64_t>(1, columns.values.size() * sizeof(double));
+  const std::uint64_t taken =
+      kBaseMemory + env.plan().inputs.front().source.columns.size() * kColumnMemory + kTileBytes;
+  const std::uint64_t room =
+      env.context.memory > taken ? (env.context.memory - taken) / 2 / env.spec.split : 0;
+  std::vector<ResultColumn> types;
+  for (const auto& c : columns.all)
+    types.push_back({c.name, c.is_label() ? "VARCHAR" : "DOUBLE"});
+  const std::uint64_t most = row_group_of(types);
+  if (env.context.memory == 0) return most;
+  return std::clamp<std::uint64_t>(room / row, std::min(most, kLeastRows / 4), most);
+}
+
+}  // namespace
+
+bool is_flat(const TableSource& source, const std::vector<std::uint32_t>& columns) {
+  return columns.size() >= kWorthIt && is_delimited(source.format) && reads_alike(source) &&
+         std::ranges::all_of(columns, [&](std::uint32_t c) {
+           const std::string& type = source.columns[c].type;
+           return type == "int64" || type == "double" || type == "string";
+         });
+}
+
+std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns) {
+  return kBaseMemory + source.columns.size() * kColumnMemory + kTileBytes +
+         2 * kLeastRows * columns.size() * sizeof(double);
+}
+
+std::uint64_t flat_result_grant(const TableSource& source,
+                                const std::vector<std::uint32_t>& columns, std::uint32_t tasks) {
+  return kBaseMemory + source.columns.size() * kColumnMemory +
+         std::uint64_t{tasks} * columns.size() * kChunkMemory;
+}
+
+Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint32_t>& chosen,
+                                      const std::string& part, const FileFormat* text) {
+  const FlatColumns columns(env.plan().inputs.front().source, chosen);
+  POLYSOME_ASSIGN(const auto scan, env.open_text());
+  if (scan == nullptr) return fail(Code::kInternal, "a flat table is not delimited text");
+  MatrixReader reader(scan, columns.labels, columns.values);
+  POLYSOME_ASSIGN(auto file, RawFile::create(env.path_of(part)));
+  std::unique_ptr<ByteSink> lines_to;
+  std::optional<FlatLines> lines;
+  const std::string text_role = text != nullptr ? "part" + text->extension() : "";
+  if (text != nullptr) {
+    // Parts of a JSON array are joined before they are compressed.
+    POLYSOME_ASSIGN(lines_to, ByteSink::create(env.path_of(text_role), text->format == "json"
+                                                                           ? "none"
+                                                                           : text->compression));
+    lines.emplace(columns, *text);
+  }
+  GroupBuffer group(columns, group_rows(env, columns));
+  ChunkEncoder encoder;
+  std::vector<FlatGroup> groups;
+  Json preview = Json::array();
+  std::uint64_t rows = 0;
+  Tile tile;
+  const std::size_t width = std::max<std::size_t>(1, columns.values.size());
+  const std::size_t tile_rows =
+      std::clamp<std::size_t>(kTileBytes / (width * sizeof(double)), 1, kMostTileRows);
+  tile.values.resize(tile_rows * width);
+  POLYSOME_TRY(file->write(kParquetMagic));
+  for (bool more = true; more;) {
+    const std::size_t most = std::min(tile_rows, group.room());
+    tile.labels.clear();
+    tile.beyond.clear();
+    const auto n = reader.read(most, tile.values.data(), &tile.labels, &tile.beyond);
+    if (!n) {
+      env.note_scan(scan);
+      return std::unexpected(n.error());
+    }
+    tile.rows = *n;
+    rows += tile.rows;
+    more = tile.rows == most;
+    add_preview(tile, columns, &preview);
+    if (lines) POLYSOME_TRY(lines->write(tile, lines_to.get()));
+    group.add(&tile);
+    if (group.empty() || (more && group.room() > 0)) continue;
+    POLYSOME_ASSIGN(FlatGroup encoded, group.encode(&encoder, file.get()));
+    groups.push_back(std::move(encoded));
+  }
+  env.note_scan(scan);
+  ParquetFooter footer = columns.footer();
+  std::uint64_t at = kParquetMagic.size();
+  for (const auto& g : groups) add_group(g, &at, &footer);
+  POLYSOME_TRY(file->write(footer.bytes()));
+  file.reset();
+  env.note_file(part, rows);
+  POLYSOME_TRY(write_index(env.path_of(kFlatIndex), groups, preview));
+  env.note_file(kFlatIndex, rows);
+  if (lines) {
+    POLYSOME_TRY(lines_to->finish());
+    env.note_file(text_role, rows);
+  }
+  return rows;
+}
+
+Status describe_flat_parts(TaskEnv& env, const std::vector<std::uint32_t>& chosen,
+                           const std::vector<StageFile>& indexes, TableResult* result) {
+  auto columns =
+      std::make_shared<const FlatColumns>(env.plan().inputs.front().source, chosen);
+  auto all = std::make_shared<std::vector<FlatIndex>>();
+  if (indexes.size() != result->files.size())
+    return fail(Code::kIo, "output lost: parts without their index");
+  result->known.emplace();
+  Json& preview = result->known->preview = Json::array();
+  for (const auto& c : chosen) {
+    const SourceColumn& column = env.plan().inputs.front().source.columns[c];
+    result->known->columns.push_back({column.name, sql_type(column.type)});
+  }
+  std::size_t bytes = 0;
+  for (const auto& file : indexes) {
+    POLYSOME_ASSIGN(FlatIndex index, read_index(file.path, chosen.size()));
+    for (auto& row : index.preview) {
+      bytes += dump(row).size();
+      if (preview.size() == kFirstRows || bytes > kFirstBytes) break;
+      preview.push_back(std::move(row));
+    }
+    index.preview = Json();
+    all->push_back(std::move(index));
+  }
+  result->join = [columns, all](const std::vector<StageFile>& files, const std::string& path) {
+    return join_flat_parts(*columns, files, *all, path);
+  };
+  return {};
+}
+
+}  // namespace polysome

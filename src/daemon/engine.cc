@@ -221,7 +221,8 @@ Result<Json> Engine::job_description(JobSpec spec) {
                 {"read_roots", readable_roots()},
                 {"output_roots", config_.output_roots},
                 {"result_folder", config_.output_roots.empty() ? "" : config_.output_roots.front()},
-                {"program", POLYSOME_VERSION}}}};
+                {"program", POLYSOME_VERSION},
+                {"keep_table", config_.keep_tables}}}};
 }
 
 Status Engine::write_job_file(const ActiveJob& job) {

@@ -91,6 +91,7 @@ Result<std::unique_ptr<Host>> Host::open(Options options, std::string_view opera
   engine.max_upload = c.max_upload;
   engine.keep_results_ms = c.keep_results_ms;
   engine.workers_answer = options.workers_answer;
+  engine.keep_tables = options.keep_tables;
   if (!options.any_path) engine.log_dir = c.state_dir + "/logs";
   // With one job to come, every slot is going to need it.
   if (options.workers_answer) arguments.emplace_back("--prepare");

@@ -20,6 +20,7 @@ class Host {
     bool any_path = false;               // polysome run: reads whatever its caller may read
     std::vector<std::string> writable;   // beside work, scratch and outputs
     bool workers_answer = false;         // EngineConfig
+    bool keep_tables = true;             // EngineConfig
   };
   // Makes the folders, takes the state folder's lock, opens the store, fences workers of an earlier
   // service. Nothing runs yet.

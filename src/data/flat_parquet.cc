@@ -8,12 +8,21 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/snappy_words.h"
+
 namespace polysome {
 namespace {
 
 constexpr int kLevel = 1;  // of zstd: numbers get hardly smaller with more
+// Numbers whose digits are noise hardly get smaller by zstd, which takes long over them: so many of
+// the next ones are not tried.
+constexpr int kNoisyChunks = 15;
+constexpr double kNoisyShare = 0.6;
+// What is not smaller than this is not worth unpacking.
+constexpr double kWorthPacking = 0.97;
 // Numbers of the format.
-constexpr int kZstd = 6, kPlain = 0, kRle = 3, kDataPage = 0, kOptional = 1, kUtf8 = 0;
+constexpr int kPlainCodec = 0, kSnappy = 1, kZstd = 6;
+constexpr int kPlain = 0, kRle = 3, kDataPage = 0, kOptional = 1, kUtf8 = 0;
 constexpr int kInt64 = 2, kDouble = 5, kByteArray = 6;
 
 // Thrift's compact protocol, as far as Parquet's structures need it. Fields are written in order.
@@ -155,6 +164,7 @@ Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool w
   body_.clear();
   append_levels(
       values.size(), chunk.missing, [&](std::size_t i) { return !std::isnan(values[i]); }, &body_);
+  const std::size_t head = body_.size();
   if (chunk.missing == 0 && !whole) {
     body_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
   } else {
@@ -166,7 +176,7 @@ Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool w
         append_raw(&body_, v);
     }
   }
-  return page(chunk, out);
+  return page(chunk, head, out);
 }
 
 template <typename T>
@@ -185,7 +195,7 @@ Result<ColumnChunk> ChunkEncoder::wholes(std::span<const std::optional<std::int6
   const ColumnChunk chunk = begin_optional(values);
   for (const auto& v : values)
     if (v) append_raw(&body_, *v);
-  return page(chunk, out);
+  return page(chunk, std::string_view::npos, out);
 }
 
 Result<ColumnChunk> ChunkEncoder::texts(std::span<const std::optional<std::string>> values,
@@ -196,23 +206,39 @@ Result<ColumnChunk> ChunkEncoder::texts(std::span<const std::optional<std::strin
     append_raw(&body_, static_cast<std::uint32_t>(v->size()));
     body_ += *v;
   }
-  return page(chunk, out);
+  return page(chunk, std::string_view::npos, out);
 }
 
-Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::string* out) {
+Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::size_t head, std::string* out) {
   // Sizes of pages have 31 bits.
   if (body_.size() > INT32_MAX)
     return fail(Code::kInternal, "a page of a Parquet file is larger than 2 GB");
-  packed_.resize(ZSTD_compressBound(body_.size()));
-  const std::size_t packed = ZSTD_compressCCtx(context_, packed_.data(), packed_.size(),
-                                               body_.data(), body_.size(), kLevel);
-  if (ZSTD_isError(packed) != 0)
-    return fail(Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(packed));
+  std::string_view packed;
+  if (head != std::string_view::npos && noisy_ > 0) {
+    --noisy_;
+    pack_words(body_, head, &packed_);
+    packed = packed_;
+    chunk.codec = kSnappy;
+  } else {
+    packed_.resize(ZSTD_compressBound(body_.size()));
+    const std::size_t n = ZSTD_compressCCtx(context_, packed_.data(), packed_.size(), body_.data(),
+                                            body_.size(), kLevel);
+    if (ZSTD_isError(n) != 0)
+      return fail(Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(n));
+    packed = std::string_view(packed_).substr(0, n);
+    chunk.codec = kZstd;
+    const double share = static_cast<double>(n) / static_cast<double>(body_.size());
+    if (head != std::string_view::npos && share > kNoisyShare) noisy_ = kNoisyChunks;
+  }
+  if (static_cast<double>(packed.size()) > kWorthPacking * static_cast<double>(body_.size())) {
+    packed = body_;
+    chunk.codec = kPlainCodec;
+  }
   const std::size_t begin = out->size();
   Thrift t(out);
   t.number(1, kDataPage);
   t.number(2, static_cast<std::int64_t>(body_.size()));
-  t.number(3, static_cast<std::int64_t>(packed));
+  t.number(3, static_cast<std::int64_t>(packed.size()));
   t.open(5);
   t.number(1, static_cast<std::int64_t>(chunk.values));
   t.number(2, kPlain);
@@ -221,7 +247,7 @@ Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::string* out) {
   t.close();
   t.end();
   chunk.raw_bytes = out->size() - begin + body_.size();
-  out->append(packed_.data(), packed);
+  out->append(packed);
   chunk.bytes = out->size() - begin;
   return chunk;
 }
@@ -264,7 +290,7 @@ std::string ParquetFooter::bytes() const {
       t.element(kRle);
       t.list(3, Thrift::Of::kText, 1);
       t.element(column.name);
-      t.number(4, kZstd);
+      t.number(4, chunk.codec);
       t.number(5, static_cast<std::int64_t>(chunk.values), true);
       t.number(6, static_cast<std::int64_t>(chunk.raw_bytes), true);
       t.number(7, static_cast<std::int64_t>(chunk.bytes), true);

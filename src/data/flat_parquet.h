@@ -1,7 +1,8 @@
 // Parquet files of very many columns (tens of thousands of doubles or whole numbers), column by
 // column: chunks are encoded where their values are at hand and only joined at the end, so that
 // nothing holds more than a chunk and the list of them. Flat columns that may be missing; PLAIN
-// values, zstd, smallest and largest value of each chunk. Format: apache/parquet-format 2.9,
+// values, zstd or, where digits are noise, Snappy (kernels/snappy_words.h), smallest and largest
+// value of each chunk. Format: apache/parquet-format 2.9,
 // Thrift's compact protocol. One thread.
 #pragma once
 
@@ -27,6 +28,7 @@ struct ColumnChunk {
   std::uint64_t missing = 0;
   double least = 0, most = 0;  // of numbers, where `bounded`
   bool bounded = false;
+  std::uint8_t codec = 0;  // as the format numbers them
 };
 
 class ChunkEncoder {
@@ -46,9 +48,11 @@ class ChunkEncoder {
  private:
   template <typename T>
   ColumnChunk begin_optional(std::span<const std::optional<T>> values);
-  Result<ColumnChunk> page(ColumnChunk chunk, std::string* out);
+  // Appends body_, whose words of numbers begin at `head` (npos: there are none).
+  Result<ColumnChunk> page(ColumnChunk chunk, std::size_t head, std::string* out);
 
   ZSTD_CCtx_s* context_;
+  int noisy_ = 0;  // chunks of numbers to come that hardly get smaller
   std::string body_, packed_;
 };
 

@@ -1,9 +1,11 @@
 // Parquet files joined from chunks: DuckDB reads back what was written.
 #include "data/flat_parquet.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <random>
 
 #include "data/data_fixture.h"
 
@@ -102,6 +104,38 @@ TEST_F(FlatParquet, ManyColumnsAndLongOnes) {
   ASSERT_TRUE(table) << table.error().message;
   EXPECT_EQ(std::stod(*(*table)[0][0]), 2999.0 * 19 / 7);
   EXPECT_EQ(std::stod(*(*table)[0][2]), 1234.0 * 19 / 7);
+}
+
+// Chunks that zstd hardly makes smaller are packed otherwise, or not at all.
+TEST_F(FlatParquet, NoisyDigitsComeBackToo) {
+  std::mt19937_64 random(9);
+  constexpr std::size_t kRows = 900;
+  std::vector<std::vector<double>> numbers(60);
+  for (std::size_t c = 0; c < numbers.size(); ++c)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const double digits = static_cast<double>(random() % 300'000) / 1e4;
+      const double noise = std::ldexp(static_cast<double>(random()), -60);
+      numbers[c].push_back(c % 3 == 2 && r % 7 == 0 ? NAN : c % 2 == 0 ? digits : noise);
+    }
+  const std::vector<std::string> texts(kRows, "x");
+  const std::string path = file(texts, numbers, false, kRows);
+  const auto codecs = rows("SELECT DISTINCT compression FROM parquet_metadata(" + sql_text(path) +
+                           ") ORDER BY 1");
+  ASSERT_TRUE(codecs) << codecs.error().message;
+  EXPECT_THAT(*codecs, ElementsAre(ElementsAre("SNAPPY"), ElementsAre("UNCOMPRESSED"),
+                                   ElementsAre("ZSTD")));
+  std::string list;
+  for (std::size_t c = 0; c < numbers.size(); ++c) list += fmt::format(", c{}", c);
+  const auto table = rows("SELECT label" + list + " FROM read_parquet(" + sql_text(path) + ")");
+  ASSERT_TRUE(table) << table.error().message;
+  for (std::size_t c = 0; c < numbers.size(); ++c)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const auto& cell = (*table)[r][c + 1];
+      if (std::isnan(numbers[c][r]))
+        EXPECT_FALSE(cell.has_value());
+      else
+        ASSERT_EQ(std::stod(*cell), numbers[c][r]) << c << " " << r;
+    }
 }
 
 }  // namespace

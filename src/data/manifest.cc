@@ -127,9 +127,11 @@ fs::path manifest_path(const fs::path& stage_folder, std::uint32_t index,
 Result<bool> publish(const TaskSpec& spec, Manifest manifest, bool durable) {
   const auto folder = stage_folder(spec);
   for (auto& f : manifest.files) {
-    POLYSOME_ASSIGN(const Content content, hash_file(folder / f.name));
-    f.bytes = content.bytes;
-    f.xxhash = content.xxhash;
+    if (f.xxhash.empty()) {
+      POLYSOME_ASSIGN(const Content content, hash_file(folder / f.name));
+      f.bytes = content.bytes;
+      f.xxhash = content.xxhash;
+    }
     if (durable) POLYSOME_TRY(sync_file(folder / f.name));
   }
   // The names must be on disk before the manifest that promises them.

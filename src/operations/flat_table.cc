@@ -12,8 +12,8 @@
 #include "base/files.h"
 #include "data/flat_parquet.h"
 #include "data/matrix_reader.h"
+#include "data/raw_file.h"
 #include "operations/byte_sink.h"
-#include "operations/raw_file.h"
 #include "operations/text_rows.h"
 #include "operations/transposed_text.h"
 
@@ -297,17 +297,18 @@ Result<FlatIndex> read_index(const std::string& path, std::size_t columns) {
 
 Status join_flat_parts(const FlatColumns& columns, const std::vector<StageFile>& files,
                        const std::vector<FlatIndex>& indexes, const std::string& path) {
-  POLYSOME_ASSIGN(auto out, RawFile::create(path));
-  POLYSOME_TRY(out->write(kParquetMagic));
+  JoinedFile out;
+  out.head = kParquetMagic;
   ParquetFooter footer = columns.footer();
+  std::uint64_t at = out.head.size();
   for (std::size_t i = 0; i < files.size(); ++i) {
-    std::uint64_t at = out->at();
     const std::uint64_t begin = at;
     for (const auto& group : indexes[i].groups) add_group(group, &at, &footer);
-    POLYSOME_TRY(out->append(files[i].path, kParquetMagic.size(), at - begin));
+    out.parts.push_back({files[i].path, kParquetMagic.size(), at - begin});
   }
-  POLYSOME_TRY(out->write(footer.bytes()));
-  return out->finish();
+  out.tail = footer.bytes();
+  POLYSOME_TRY(out.write(path, false));
+  return {};
 }
 
 // Rows of a row group: as many as the task has memory for, and not more than a reader should hold.
@@ -352,7 +353,7 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
   POLYSOME_ASSIGN(const auto scan, env.open_text());
   if (scan == nullptr) return fail(Code::kInternal, "a flat table is not delimited text");
   MatrixReader reader(scan, columns.labels, columns.values);
-  POLYSOME_ASSIGN(auto file, RawFile::create(env.path_of(part)));
+  POLYSOME_ASSIGN(auto file, RawFile::create(env.path_of(part), true));
   std::unique_ptr<ByteSink> lines_to;
   std::optional<FlatLines> lines;
   const std::string text_role = text != nullptr ? "part" + text->extension() : "";
@@ -398,8 +399,7 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
   std::uint64_t at = kParquetMagic.size();
   for (const auto& g : groups) add_group(g, &at, &footer);
   POLYSOME_TRY(file->write(footer.bytes()));
-  file.reset();
-  env.note_file(part, rows);
+  env.note_file(part, rows, file->hash());
   POLYSOME_TRY(write_index(env.path_of(kFlatIndex), groups, preview));
   env.note_file(kFlatIndex, rows);
   if (lines) {

@@ -34,9 +34,9 @@ Status read_at(int fd, void* to, std::size_t bytes, std::uint64_t offset, const 
 
 Result<std::unique_ptr<TileWriter>> TileWriter::create(TaskEnv& env, const TilePlan& plan) {
   std::unique_ptr<TileWriter> out(new TileWriter(plan));
-  POLYSOME_ASSIGN(out->chunks_, RawFile::create(env.path_of(kChunksRole)));
+  POLYSOME_ASSIGN(out->chunks_, RawFile::create(env.path_of(kChunksRole), true));
   if (plan.tiles) {
-    POLYSOME_ASSIGN(out->tiles_, RawFile::create(env.path_of(kTilesRole)));
+    POLYSOME_ASSIGN(out->tiles_, RawFile::create(env.path_of(kTilesRole), true));
   }
   out->index_.preview_values = std::min(plan.columns, kPreviewValues);
   return out;
@@ -94,12 +94,10 @@ Status TileWriter::flush_tile() {
 Status TileWriter::finish(TaskEnv& env) {
   POLYSOME_TRY(flush_chunks());
   const auto rows = static_cast<std::uint64_t>(index_.labels.size());
-  chunks_.reset();
-  env.note_file(kChunksRole, rows);
+  env.note_file(kChunksRole, rows, chunks_->hash());
   if (plan_.tiles) {
     POLYSOME_TRY(flush_tile());
-    tiles_.reset();
-    env.note_file(kTilesRole, rows);
+    env.note_file(kTilesRole, rows, tiles_->hash());
   }
   std::string out;
   put_raw(&out, rows);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/flat_parquet.h"
-#include "operations/raw_file.h"
+#include "data/raw_file.h"
 #include "operations/task_env.h"
 
 namespace polysome {

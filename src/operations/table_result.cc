@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/files.h"
 #include "model/database_url.h"
 #include "operations/database_delivery.h"
 #include "operations/operation.h"
 
 namespace polysome {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kListedColumns = 200;
@@ -62,9 +64,12 @@ Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultCol
                  const std::string& path) {
   const auto& format = r.delivery->format;
   if (!r.text_parts.empty()) return join_parts(columns, r.text_parts, path, format);
-  if (format.format == "parquet" && r.files.size() == 1)
-    return copy_file_durably(r.files[0].path, path);
   if (format.format == "parquet" && r.join) return r.join(r.files, path);
+  if (format.format == "parquet" && r.files.size() == 1) {
+    std::error_code ec;
+    if (!env.job.keep_table) fs::create_hard_link(r.files[0].path, path, ec);
+    return !env.job.keep_table && !ec ? sync_file(path) : copy_file_durably(r.files[0].path, path);
+  }
   POLYSOME_TRY(
       write_table(env.session(), "SELECT * FROM " + read_parquet_sql(r.files), path, format));
   return {};
@@ -188,7 +193,7 @@ Status finish_table(TaskEnv& env, TableResult r) {
   result["warnings"] = std::move(warnings);
   env.output.result.rows = rows_of(r.files);
   env.output.result.payload = std::move(result);
-  env.output.durable = true;
+  env.output.durable = env.job.keep_table;
   return {};
 }
 

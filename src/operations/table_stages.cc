@@ -33,7 +33,7 @@ Status flat_body(TaskEnv& env, const std::vector<std::uint32_t>& columns) {
   }
   env.finish_scan();
   env.output.result.rows = *rows;
-  env.output.durable = true;
+  env.output.durable = env.job.keep_table;
   return {};
 }
 
@@ -166,7 +166,7 @@ Status leave_part(TaskEnv& env, std::uint64_t rows) {
     env.note_file(role, rows);
   }
   env.output.result.rows = rows;
-  env.output.durable = true;
+  env.output.durable = env.job.keep_table;
   return {};
 }
 

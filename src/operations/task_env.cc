@@ -313,8 +313,9 @@ std::string TaskEnv::path_of(const std::string& role) const {
   return output_path(spec, role).string();
 }
 
-void TaskEnv::note_file(const std::string& role, std::uint64_t rows) {
+void TaskEnv::note_file(const std::string& role, std::uint64_t rows, std::string hash) {
   output.files.push_back(output_file(spec, role, rows));
+  output.files.back().xxhash = std::move(hash);
   output.result.bytes_out += output.files.back().bytes;
 }
 

@@ -78,7 +78,8 @@ class TaskEnv {
   Result<std::string> scratch_rows(std::shared_ptr<RowSource> rows, const std::string& select);
   // The path of a file that this task is about to write; note_file afterwards.
   std::string path_of(const std::string& role) const;
-  void note_file(const std::string& role, std::uint64_t rows);
+  // `hash`: as manifests have it, where the writer knows it.
+  void note_file(const std::string& role, std::uint64_t rows, std::string hash = {});
   bool cancelled() const;
   Status check_cancelled() const;
 

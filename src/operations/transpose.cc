@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 
 #include "base/bytes.h"
 #include "data/dataset_layout.h"
@@ -262,7 +263,7 @@ Status text_body(TaskEnv& env) {
                                    bound(env.spec.task.index + 1), env.path_of(role)));
   env.note_file(role, rows);
   env.output.result.rows = rows;
-  env.output.durable = true;
+  env.output.durable = env.job.keep_table;
   return {};
 }
 
@@ -287,16 +288,55 @@ Json preview_rows(const AllTiles& all, const std::vector<std::string>& labels, b
   return out;
 }
 
+// Our own copy of the answer, written while the caller's is: both wait for the disk.
+class TableWriting {
+ public:
+  TableWriting(TaskEnv& env, const JoinedFile& joined, std::uint64_t rows)
+      : env_(env), joined_(joined), rows_(rows) {}
+
+  void begin() {
+    hash_ = std::async(std::launch::async, [&joined = joined_, path = env_.path_of(kTable)] {
+      return joined.write(path, true);
+    });
+  }
+  // Waits for it, if it was begun.
+  Status end() {
+    if (!hash_.valid()) return {};
+    POLYSOME_ASSIGN(const std::string hash, hash_.get());
+    env_.note_file(kTable, rows_, hash);
+    return {};
+  }
+
+ private:
+  TaskEnv& env_;
+  const JoinedFile& joined_;
+  std::uint64_t rows_;
+  std::future<Result<std::string>> hash_;
+};
+
 Status result_body(TaskEnv& env) {
   const Details d = Details::from(env);
   POLYSOME_ASSIGN(AllTiles all, all_tiles(env, d));
   const auto labels = row_labels(env, d);
-  POLYSOME_TRY(write_transposed_parquet(env.path_of(kTable), d.tiles, all.names, labels, all.chunks,
-                                        all.indexes));
-  env.note_file(kTable, labels.size());
+  POLYSOME_ASSIGN(
+      const JoinedFile joined,
+      transposed_parquet(d.tiles, all.names, labels, all.chunks, all.indexes));
+  TableWriting table(env, joined, labels.size());
   TableResult result;
   result.delivery = d.delivery;
-  result.files = {{env.path_of(kTable), 0, env.output.files.back().bytes, labels.size()}};
+  const bool joins = d.delivery->format.format == "parquet" && d.delivery->database.empty() &&
+                     !d.delivery->parts;
+  const bool only_delivered = joins && !env.job.keep_table && !d.delivery->path.empty();
+  result.files = {{only_delivered ? d.delivery->path : env.path_of(kTable), 0, joined.size(),
+                   labels.size()}};
+  if (!only_delivered) table.begin();
+  if (joins)
+    result.join = [&](const auto&, const std::string& path) -> Status {
+      POLYSOME_TRY(joined.write(path, false));
+      return {};
+    };
+  else if (!d.tiles.tiles)
+    POLYSOME_TRY(table.end());  // it is read
   if (d.tiles.tiles) {
     POLYSOME_ASSIGN(const std::uint32_t tasks, env.body_number("text_tasks"));
     POLYSOME_ASSIGN(const auto manifests,
@@ -316,7 +356,9 @@ Status result_body(TaskEnv& env) {
                     {"orientation", d.side == "sample" ? "samples_as_rows" : "features_as_rows"}};
   result.warnings = std::move(all.warnings);
   POLYSOME_TRY(check_bad_values(env, scan_totals(all.manifests), &result.warnings));
-  return finish_table(env, std::move(result));
+  const Status finished = finish_table(env, std::move(result));
+  POLYSOME_TRY(table.end());
+  return finished;
 }
 
 // ---- planning ----

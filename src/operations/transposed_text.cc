@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "operations/byte_sink.h"
-#include "operations/raw_file.h"
 
 namespace polysome {
 namespace {
@@ -109,13 +108,12 @@ Result<std::uint64_t> write_transposed(TaskEnv& env, const TransposedText& text,
   return rows;
 }
 
-Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
-                                const std::vector<std::string>& names,
-                                const std::vector<std::string>& labels,
-                                const std::vector<std::string>& chunks,
-                                const std::vector<TileIndex>& indexes) {
-  POLYSOME_ASSIGN(const auto file, RawFile::create(path));
-  POLYSOME_TRY(file->write(kParquetMagic));
+Result<JoinedFile> transposed_parquet(const TilePlan& plan, const std::vector<std::string>& names,
+                                      const std::vector<std::string>& labels,
+                                      const std::vector<std::string>& chunks,
+                                      const std::vector<TileIndex>& indexes) {
+  JoinedFile out;
+  out.head = kParquetMagic;
   ParquetFooter footer;
   footer.add_column(names[0], ParquetFooter::Type::kText);
   const auto type = plan.whole ? ParquetFooter::Type::kInt64 : ParquetFooter::Type::kDouble;
@@ -125,23 +123,23 @@ Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
   ChunkEncoder encoder;
   std::vector<std::pair<ColumnChunk, std::uint64_t>> label_chunks;
   for (std::size_t g = 0; g < groups; ++g) {
-    std::string bytes;
-    const std::uint64_t at = file->at();
+    const std::uint64_t at = out.head.size();
     const std::size_t first = g * plan.group;
     const std::size_t n = std::min(plan.group, labels.size() - first);
     const auto begin = labels.begin() + static_cast<std::ptrdiff_t>(first);
     const std::vector<std::optional<std::string>> some(begin,
                                                        begin + static_cast<std::ptrdiff_t>(n));
-    POLYSOME_ASSIGN(const ColumnChunk chunk, encoder.texts(some, &bytes));
-    POLYSOME_TRY(file->write(bytes));
+    POLYSOME_ASSIGN(const ColumnChunk chunk, encoder.texts(some, &out.head));
     label_chunks.emplace_back(chunk, at);
   }
   std::vector<std::uint64_t> parts;  // where each task's chunks begin
+  std::uint64_t begin = out.head.size();
   for (std::size_t p = 0; p < indexes.size(); ++p) {
-    parts.push_back(file->at());
     std::uint64_t size = 0;
     for (const auto& chunk : indexes[p].chunks) size += chunk.bytes;
-    POLYSOME_TRY(file->append(chunks[p], 0, size));
+    out.parts.push_back({chunks[p], 0, size});
+    parts.push_back(begin);
+    begin += size;
   }
   for (std::size_t g = 0; g < groups; ++g) {
     footer.begin_row_group(std::min(plan.group, labels.size() - g * plan.group));
@@ -154,7 +152,8 @@ Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
       }
     }
   }
-  return file->write(footer.bytes());
+  out.tail = footer.bytes();
+  return out;
 }
 
 }  // namespace polysome

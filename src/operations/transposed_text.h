@@ -25,12 +25,11 @@ Result<std::uint64_t> write_transposed(TaskEnv& env, const TransposedText& text,
                                        const TileReader& reader, const TilePlan& plan,
                                        std::size_t first, std::size_t end, const std::string& path);
 
-// The whole table. `chunks`: files, in order, whose chunks `indexes` describe.
-Status write_transposed_parquet(const std::string& path, const TilePlan& plan,
-                                const std::vector<std::string>& names,
-                                const std::vector<std::string>& labels,
-                                const std::vector<std::string>& chunks,
-                                const std::vector<TileIndex>& indexes);
+// The whole table as Parquet. `chunks`: files, in order, whose chunks `indexes` describe.
+Result<JoinedFile> transposed_parquet(const TilePlan& plan, const std::vector<std::string>& names,
+                                      const std::vector<std::string>& labels,
+                                      const std::vector<std::string>& chunks,
+                                      const std::vector<TileIndex>& indexes);
 
 // NaN is null, infinities are texts (contract.md, Results).
 Json number_json(double value, bool whole);

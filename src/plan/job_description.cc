@@ -16,6 +16,7 @@ Json JobDescription::to_json() const {
             {"output_roots", output_roots},
             {"result_folder", result_folder},
             {"program", program},
+            {"keep_table", keep_table},
             {"bucket_size", bucket_size}}}};
 }
 
@@ -30,6 +31,7 @@ Result<JobDescription> JobDescription::from_json(const Json& j) {
     out.output_roots = options.value("output_roots", std::vector<std::string>{});
     out.result_folder = options.value("result_folder", std::string());
     out.program = options.value("program", std::string());
+    out.keep_table = options.value("keep_table", true);
     out.bucket_size = std::max<std::uint64_t>(options.value("bucket_size", out.bucket_size), 1);
     return out;
   } catch (const std::exception& e) {

@@ -1,5 +1,6 @@
 // Plain bytes in files that tasks leave for each other: a file written from its begin to its end,
-// values as they lie in memory, and their reader. One thread.
+// files joined from parts of others, values as they lie in memory, and their reader. One thread
+// each.
 #pragma once
 
 #include <cstdint>
@@ -8,30 +9,56 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+
+struct XXH3_state_s;
 
 namespace polysome {
 
 class RawFile {
  public:
-  // The file must not exist.
-  static Result<std::unique_ptr<RawFile>> create(const std::string& path);
+  // The file must not exist. `hashed`: hash() will be asked for.
+  static Result<std::unique_ptr<RawFile>> create(const std::string& path, bool hashed);
+  ~RawFile();
+  RawFile(const RawFile&) = delete;
+  RawFile& operator=(const RawFile&) = delete;
 
   Status write(std::string_view bytes);
-  // Bytes [offset, offset + size) of another file; where the system can, they do not pass through
-  // this process. kIo ("output lost") when it is shorter or gone.
+  // Bytes [offset, offset + size) of another file. Without a hash they do not pass through this
+  // process where the system can do that. kIo ("output lost") when it is shorter or gone.
   Status append(const std::string& from, std::uint64_t offset, std::uint64_t size);
+  // What was written begins to go to the disk.
+  void begin_sync();
   // Everything on the disk.
-  Status finish();
-  std::uint64_t at() const { return at_; }
+  Status sync();
+  // Of what was written, as manifests have it: so that it need not be read again.
+  std::string hash() const;
 
  private:
   RawFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  Status copy(int from, std::uint64_t offset, std::uint64_t size, const std::string& name);
+
   std::string path_;
   UniqueFd fd_;
-  std::uint64_t at_ = 0;
+  XXH3_state_s* state_ = nullptr;
+};
+
+// A file whose middle lies in parts of other files.
+struct JoinedFile {
+  struct Part {
+    std::string path;
+    std::uint64_t offset = 0, size = 0;
+  };
+  std::string head;
+  std::vector<Part> parts;
+  std::string tail;
+
+  std::uint64_t size() const;
+  // Durably. Answers the hash, if it is to be `hashed`.
+  Result<std::string> write(const std::string& path, bool hashed) const;
 };
 
 template <typename T>

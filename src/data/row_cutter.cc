@@ -23,6 +23,7 @@ RowCutter::RowCutter(std::string_view text, std::size_t begin, std::size_t limit
       limit_(std::min(limit, text.size())),
       start_(begin),
       dense_(fields <= kWide || wanted.size() > fields / kSparse),
+      fields_(fields),
       base_(begin),
       scanned_(begin),
       row_begin_(begin),
@@ -61,6 +62,32 @@ RowCutter::Next RowCutter::next(Row* row) {
     const bool blank = p == row->end || (*p == '\r' && p + 1 == row->end);
     if (!blank && !is_comment(row_begin_)) return Next::kRow;
   }
+}
+
+RowCutter::Rows RowCutter::take_rows(std::size_t most) {
+  Rows out;
+  // A row of one field may be a blank line.
+  if (!dense_ || met_quotes_ || fields_ < 2 || next_row_ >= n_rows_ || scanned_ > limit_) return out;
+  out.base = text_.data() + base_;
+  out.begin = text_.data() + next_begin_;
+  out.marks = flat_.data() + first_mark_;
+  most = std::min(most, n_rows_ - next_row_);
+  const std::uint32_t* const ends = row_ends_.data() + next_row_;
+  std::size_t end = first_mark_ - 1;  // of the row before
+  std::size_t begin = next_begin_ - base_;
+  std::size_t last_begin = begin;
+  for (; out.n < most && ends[out.n] == end + fields_; ++out.n) {
+    if (shape_.comment != '\0' && out.base[begin] == shape_.comment) break;
+    last_begin = begin;
+    end += fields_;
+    begin = std::size_t{flat_[end]} + 1;
+  }
+  if (out.n == 0) return out;
+  next_row_ += out.n;
+  first_mark_ = end + 1;
+  row_begin_ = base_ + last_begin;
+  next_begin_ = base_ + begin;
+  return out;
 }
 
 void RowCutter::take_row(Row* row) {

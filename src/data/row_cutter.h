@@ -38,6 +38,15 @@ class RowCutter {
   // `row` is valid until the next call. A row may have another number of fields than it should:
   // those from row.fields on must not be asked for.
   Next next(Row* row);
+  // Rows from the next one on that need no second look: each has the fields it should, there are no
+  // quotes near, none is a comment. At most `most`; none: ask next(). Valid until the next call.
+  struct Rows {
+    const char* begin = nullptr;           // of the first
+    const char* base = nullptr;            // positions in `marks` count from here
+    const std::uint32_t* marks = nullptr;  // row r's are [r · fields, (r + 1) · fields)
+    std::size_t n = 0;
+  };
+  Rows take_rows(std::size_t most);
   // Where the row that next() gave begins; or, after kEnd, the next one.
   std::size_t row_begin() const { return row_begin_; }
   // Every separator of a row is in its marks: field f lies between marks f − 1 and f.
@@ -81,6 +90,7 @@ class RowCutter {
   std::size_t limit_;
   std::size_t start_;
   bool dense_;
+  std::size_t fields_;  // that a row should have
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> needs_;  // sparse: separators that are kept
 

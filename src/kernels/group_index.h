@@ -17,8 +17,6 @@ class GroupIndex {
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
   static std::uint64_t hash(std::string_view key) {
-    // Two multiplications for the usual short key (after wyhash by Wang Yi).
-    constexpr std::uint64_t kA = 0xa0761d6478bd642f, kB = 0xe7037ed1a0b428db;
     const char* p = key.data();
     std::size_t n = key.size();
     std::uint64_t seed = kA ^ n;
@@ -26,6 +24,24 @@ class GroupIndex {
     std::uint64_t a = 0, b = 0;
     ends(p, n, &a, &b);
     return mix(a ^ kB, b ^ seed);
+  }
+
+  // What finding a key looks at, worked out once.
+  struct Lookup {
+    std::uint64_t hash = 0;
+    std::uint64_t a = 0, b = 0;  // the key's short form
+    std::uint32_t check = 0;
+    bool whole = false;  // which is all of it
+  };
+  static Lookup lookup(std::string_view key) {
+    Lookup out;
+    const Short own = short_of(key);
+    out.a = own.a;
+    out.b = own.b;
+    out.whole = key.size() <= kShort;
+    out.hash = out.whole ? short_hash(own.a, own.b, key.size()) : hash(key);
+    out.check = check_of(key.size(), out.hash);
+    return out;
   }
 
   // Inlined always: GCC leaves out calls of functions that only fetch ahead, as without effect.
@@ -43,6 +59,22 @@ class GroupIndex {
     if (!likely(slot, hash)) return kNone;
     __builtin_prefetch(&shorts_[slot.group]);
     return slot.group;
+  }
+  // The same for a key whose short form is at hand; holds() tells whether it is that group.
+  [[gnu::always_inline]] std::uint32_t candidate(const Lookup& key) const {
+    if (slots_.empty()) return kNone;
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t i = key.hash & mask;
+    for (int tries = 0; tries < 3 && slots_[i].check != key.check; ++tries) i = (i + 1) & mask;
+    const Slot& slot = slots_[i];
+    if (slot.check != key.check) return kNone;
+    if (slot.group != kNone) __builtin_prefetch(&shorts_[slot.group]);
+    return slot.group;
+  }
+  // True: the group candidate() gave has this key. False: find() tells.
+  bool holds(std::uint32_t group, const Lookup& key) const {
+    const Short& here = shorts_[group];
+    return key.whole && ((here.a ^ key.a) | (here.b ^ key.b)) == 0;
   }
   // kNone when it is not there.
   std::uint32_t find(std::string_view key, std::uint64_t hash) const {
@@ -91,6 +123,12 @@ class GroupIndex {
     std::uint32_t group = kNone;
     std::uint32_t check = 0;  // upper bits of the hash, and the size of a short key
   };
+
+  // After wyhash by Wang Yi: two multiplications for the usual short key.
+  static constexpr std::uint64_t kA = 0xa0761d6478bd642f, kB = 0xe7037ed1a0b428db;
+  static std::uint64_t short_hash(std::uint64_t a, std::uint64_t b, std::size_t n) {
+    return mix(a ^ kB, b ^ kA ^ n);
+  }
 
   static constexpr std::size_t kShort = 16;
   static constexpr std::uint32_t kSizeBits = 5;

@@ -9,8 +9,8 @@
 #include "data/row_cutter.h"
 #include "data/row_gate.h"
 #include "data/text_problems.h"
-#include "kernels/number_batch.h"
 #include "kernels/number_text.h"
+#include "operations/pending_rows.h"
 #include "operations/state_table.h"
 
 namespace polysome {
@@ -18,9 +18,8 @@ namespace {
 
 constexpr std::size_t kPauseBytes = 1'000'000;  // between looks at progress and cancel
 constexpr std::size_t kLeastBatch = 8;          // neighbours that are worth reading side by side
-constexpr std::size_t kBatch = 64;              // rows whose groups are looked up together
-static_assert(kBatch <= kNumberBatch);
-constexpr std::string_view kNoNumber = "                ";
+constexpr std::size_t kBatch = PendingRows::kMost;
+
 void append_raw(std::string* out, const void* bytes, std::size_t n) {
   out->append(static_cast<const char*>(bytes), n);
 }
@@ -47,7 +46,7 @@ class States final : public PartialStates {
     // One text is its own key; else keys are packed one after another.
     plain_key_ = keys_.size() == 1 && keys_[0].column->type == ValueType::kString;
     if (!keys_.empty()) {
-      fields_.resize(kBatch * values_.size());
+      pending_.set_values(values_.size());
       numbers_.resize(kBatch * values_.size());
       taken_.resize(values_.size());
     }
@@ -75,12 +74,6 @@ class States final : public PartialStates {
     bool plain = false;      // no texts are declared to be missing
     bool quick_double = false;
     bool quick = false;  // the usual forms of its numbers may be read the short way
-  };
-  struct Pending {
-    std::size_t row_begin = 0;
-    std::uint64_t hash = 0;
-    const char* key = nullptr;  // in the file, or null: packed_[at, at + size)
-    std::size_t at = 0, size = 0;
   };
   struct Run {
     std::size_t first = 0, size = 0;  // values
@@ -110,9 +103,16 @@ class States final : public PartialStates {
   void add_row(const RowCutter::Row& row);
   void add_run(const RowCutter::Row& row, const Run& run);
   void note_row(const RowCutter::Row& row);
-  void pack_keys(const RowCutter::Row& row, Pending* pending);
+  void note_rows(const RowCutter::Rows& rows);
+  void pack_key(const Column& key, const Field& field);
+  void end_key(PendingRows::Key* key);
   void pack_text(const Column& key, std::string_view text);
-  std::uint32_t group_of(const Pending& pending);
+  bool is_plain_text(const Column& key, std::string_view text) const;
+  std::string_view bytes_of(const PendingRows::Key& key) const {
+    return key.text != nullptr ? std::string_view(key.text, key.size)
+                               : std::string_view(packed_).substr(key.at, key.size);
+  }
+  std::uint32_t group_of(const PendingRows::Key& key);
   void flush();
   void convert_pending();
   void add_value(std::size_t state, const Column& value, const Field& field);
@@ -139,9 +139,7 @@ class States final : public PartialStates {
   std::size_t counted_ = 0;
   std::string buffer_;
 
-  std::array<Pending, kBatch> pending_;
-  std::size_t n_pending_ = 0;
-  std::vector<Field> fields_;  // of the pending rows, value by value
+  PendingRows pending_;
   // of the pending rows, for each value: those that could be read side by side
   std::vector<double> numbers_;
   std::vector<std::uint64_t> taken_;
@@ -211,6 +209,18 @@ bool States<kSquares>::read_piece() {
   RowCutter::Row row;
   std::uint64_t rows = 0;
   for (;;) {
+    if (!keys_.empty() && !gate_) {
+      const auto some = cutter_->take_rows(pending_.room());
+      if (some.n > 0) {
+        note_rows(some);
+        rows += some.n;
+        if (pending_.full()) flush();
+        const std::size_t begin = cutter_->row_begin();
+        if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
+        if (problems_.enough() || !has_room()) break;
+        continue;
+      }
+    }
     const auto next = cutter_->next(&row);
     if (next != RowCutter::Next::kRow) {
       flush();
@@ -235,7 +245,7 @@ bool States<kSquares>::read_piece() {
       table_.end_rows(1);
     } else {
       note_row(row);
-      if (n_pending_ == kBatch) flush();
+      if (pending_.full()) flush();
     }
     if (begin >= counted_ + kPauseBytes && !pause(begin)) break;
     if (problems_.enough() || !has_room()) break;
@@ -307,55 +317,100 @@ void States<kSquares>::add_run(const RowCutter::Row& row, const Run& run) {
 
 template <bool kSquares>
 void States<kSquares>::note_row(const RowCutter::Row& row) {
-  Pending& pending = pending_[n_pending_];
-  pending.row_begin = row_begin_ = cutter_->row_begin();
-  pack_keys(row, &pending);
-  pending.hash = GroupIndex::hash(pending.key != nullptr
-                                      ? std::string_view(pending.key, pending.size)
-                                      : std::string_view(packed_).substr(pending.at, pending.size));
-  table_.groups().prefetch(pending.hash);
-  Field* const fields = fields_.data() + n_pending_ * values_.size();
-  for (std::size_t v = 0; v < values_.size(); ++v) fields[v] = field_of(row, values_[v]);
-  ++n_pending_;
+  const std::size_t at = pending_.size();
+  PendingRows::Key& key = pending_.key(at);
+  key.row_begin = row_begin_ = cutter_->row_begin();
+  key.text = nullptr;
+  key.at = packed_.size();
+  if (plain_key_) {
+    const Field field = field_of(row, keys_[0]);
+    const auto text = field_text(field, scan_->shape.quote, &buffer_);
+    if (field.begin != nullptr && text.data() != buffer_.data() && is_plain_text(keys_[0], text)) {
+      key.text = text.data();
+      key.size = text.size();
+    } else {
+      pack_key(keys_[0], field);
+    }
+  } else {
+    for (const auto& k : keys_) pack_key(k, field_of(row, k));
+  }
+  end_key(&key);
+  for (std::size_t v = 0; v < values_.size(); ++v)
+    pending_.set_field(v, at, field_of(row, values_[v]));
+  pending_.add(1);
+}
+
+// The same for many, whose fields need no second look.
+template <bool kSquares>
+void States<kSquares>::note_rows(const RowCutter::Rows& rows) {
+  const std::size_t fields = scan_->expected_fields;
+  const auto field_at = [&](const Column& c, std::size_t r) {
+    const std::uint32_t* const mark = rows.marks + r * fields + c.at;
+    Field out;
+    out.begin = r == 0 && c.at == 0 ? rows.begin : rows.base + mark[-1] + 1;
+    out.end = rows.base + *mark;
+    if (c.at + 1 == fields && out.end != out.begin && out.end[-1] == '\r') --out.end;
+    return out;
+  };
+  const char* const text = scan_->pieces[piece_].file->text().data();
+  for (std::size_t r = 0; r < rows.n; ++r) {
+    PendingRows::Key& key = pending_.key(pending_.size() + r);
+    const char* const begin = r == 0 ? rows.begin : rows.base + rows.marks[r * fields - 1] + 1;
+    key.row_begin = row_begin_ = static_cast<std::size_t>(begin - text);
+    key.text = nullptr;
+    key.at = packed_.size();
+    const Field first = field_at(keys_[0], r);
+    const std::string_view whole(first.begin, first.end);
+    if (plain_key_ && is_plain_text(keys_[0], whole)) {
+      key.text = whole.data();
+      key.size = whole.size();
+    } else {
+      for (const auto& k : keys_) pack_key(k, field_at(k, r));
+    }
+    end_key(&key);
+  }
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    const std::size_t at = values_[v].at;
+    pending_.set_fields(v, rows.base, rows.marks + at, fields, rows.n,
+                        at == 0 ? rows.begin : rows.base + rows.marks[at - 1] + 1,
+                        at + 1 == fields);
+  }
+  pending_.add(rows.n);
+}
+
+// It stands for itself: not missing, nor what stands for a missing one.
+template <bool kSquares>
+bool States<kSquares>::is_plain_text(const Column& key, std::string_view text) const {
+  return !(key.plain ? text.empty() : key.column->missing.holds(text)) && text != kNoKey;
 }
 
 template <bool kSquares>
-void States<kSquares>::pack_keys(const RowCutter::Row& row, Pending* pending) {
-  pending->key = nullptr;
-  pending->at = packed_.size();
-  if (plain_key_) {
-    const Column& key = keys_[0];
-    const Field field = field_of(row, key);
-    const auto text = field_text(field, scan_->shape.quote, &buffer_);
-    if (is_missing_text(key, field, text)) {
-      packed_ += kNoKey;
-    } else if (text == kNoKey) {
-      pack_text(key, text);
-    } else if (text.data() == buffer_.data()) {
-      packed_ += text;
-    } else {
-      pending->key = text.data();
-      pending->size = text.size();
-      return;
-    }
-  } else {
-    for (const auto& key : keys_) {
-      const Field field = field_of(row, key);
-      if (key.column->type == ValueType::kInt64) {
-        std::int64_t v = 0;
-        const bool there = read_whole(key, field, &v);
-        packed_ += static_cast<char>(there);
-        if (there) append_raw(&packed_, &v, sizeof v);
-      } else {
-        const auto text = field_text(field, scan_->shape.quote, &buffer_);
-        if (is_missing_text(key, field, text))
-          packed_ += '\0';
-        else
-          pack_text(key, text);
-      }
-    }
+void States<kSquares>::end_key(PendingRows::Key* key) {
+  if (key->text == nullptr) key->size = packed_.size() - key->at;
+  key->lookup = GroupIndex::lookup(bytes_of(*key));
+  table_.groups().prefetch(key->lookup.hash);
+}
+
+template <bool kSquares>
+void States<kSquares>::pack_key(const Column& key, const Field& field) {
+  if (key.column->type == ValueType::kInt64) {
+    std::int64_t v = 0;
+    const bool there = read_whole(key, field, &v);
+    packed_ += static_cast<char>(there);
+    if (there) append_raw(&packed_, &v, sizeof v);
+    return;
   }
-  pending->size = packed_.size() - pending->at;
+  const auto text = field_text(field, scan_->shape.quote, &buffer_);
+  if (is_missing_text(key, field, text)) {
+    if (plain_key_)
+      packed_ += kNoKey;
+    else
+      packed_ += '\0';
+  } else if (plain_key_ && text != kNoKey) {
+    packed_ += text;
+  } else {
+    pack_text(key, text);
+  }
 }
 
 // A text that is not missing, checked; one that is no text counts as missing.
@@ -372,11 +427,9 @@ void States<kSquares>::pack_text(const Column& key, std::string_view text) {
 }
 
 template <bool kSquares>
-std::uint32_t States<kSquares>::group_of(const Pending& pending) {
-  std::string_view key = pending.key != nullptr
-                             ? std::string_view(pending.key, pending.size)
-                             : std::string_view(packed_).substr(pending.at, pending.size);
-  std::uint64_t hash = pending.hash;
+std::uint32_t States<kSquares>::group_of(const PendingRows::Key& pending) {
+  std::string_view key = bytes_of(pending);
+  std::uint64_t hash = pending.lookup.hash;
   std::uint32_t group = table_.groups().find(key, hash);
   if (group != GroupIndex::kNone) return group;
   // A text is looked at when it is met first.
@@ -393,50 +446,37 @@ std::uint32_t States<kSquares>::group_of(const Pending& pending) {
 
 template <bool kSquares>
 void States<kSquares>::flush() {
-  if (n_pending_ == 0) return;
-  std::array<std::uint32_t, kBatch> group{};
-  for (std::size_t i = 0; i < n_pending_; ++i)
-    if (const auto g = table_.groups().guess(pending_[i].hash); g != GroupIndex::kNone)
-      table_.prefetch(g);
-  convert_pending();
-  for (std::size_t i = 0; i < n_pending_; ++i) group[i] = group_of(pending_[i]);
+  const std::size_t n = pending_.size();
+  if (n == 0) return;
+  std::array<std::uint32_t, kBatch> group;
+  for (std::size_t i = 0; i < n; ++i) {
+    group[i] = table_.groups().candidate(pending_.key(i).lookup);
+    if (group[i] != GroupIndex::kNone) table_.prefetch(group[i]);
+  }
+  for (std::size_t v = 0; v < values_.size(); ++v)
+    taken_[v] =
+        values_[v].quick_double ? pending_.convert(v, floor_, &numbers_[v * kBatch]) : 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const PendingRows::Key& key = pending_.key(i);
+    if (group[i] == GroupIndex::kNone || !table_.groups().holds(group[i], key.lookup))
+      group[i] = group_of(key);
+  }
   std::uint64_t left = 0;  // rows with values that are not read yet
   for (std::size_t v = 0; v < values_.size(); ++v) {
-    table_.add_batch(group.data(), v, &numbers_[v * kBatch], n_pending_, taken_[v]);
+    table_.add_batch(group.data(), v, &numbers_[v * kBatch], n, taken_[v]);
     left |= ~taken_[v];
   }
-  left &= ~std::uint64_t{0} >> (kBatch - n_pending_);
+  left &= ~std::uint64_t{0} >> (kBatch - n);
   for (; left != 0; left &= left - 1) {
     const auto i = static_cast<std::size_t>(std::countr_zero(left));
-    row_begin_ = pending_[i].row_begin;
+    row_begin_ = pending_.key(i).row_begin;
     for (std::size_t v = 0; v < values_.size(); ++v)
       if ((taken_[v] >> i & 1) == 0)
-        add_value(group[i] * values_.size() + v, values_[v], fields_[i * values_.size() + v]);
+        add_value(group[i] * values_.size() + v, values_[v], pending_.field(v, i));
   }
-  table_.end_rows(n_pending_);
-  n_pending_ = 0;
+  table_.end_rows(n);
+  pending_.clear();
   packed_.clear();
-}
-
-// Numbers of the pending rows, read side by side where they are doubles in their usual forms.
-template <bool kSquares>
-void States<kSquares>::convert_pending() {
-  std::array<const char*, kBatch> ends;
-  std::array<std::uint64_t, kBatch> sizes;
-  for (std::size_t v = 0; v < values_.size(); ++v) {
-    taken_[v] = 0;
-    if (!values_[v].quick_double) continue;
-    std::uint64_t usable = 0;
-    for (std::size_t i = 0; i < n_pending_; ++i) {
-      const Field& field = fields_[i * values_.size() + v];
-      const bool room = field.begin != nullptr && field.end - floor_ >= 16;
-      usable |= std::uint64_t{room} << i;
-      ends[i] = room ? field.end : kNoNumber.data() + kNoNumber.size();
-      sizes[i] = room ? static_cast<std::uint64_t>(field.end - field.begin) : 0;
-    }
-    taken_[v] =
-        usable & convert_spread(ends.data(), sizes.data(), n_pending_, &numbers_[v * kBatch]);
-  }
 }
 
 // --- values ---

@@ -48,7 +48,7 @@ struct EngineConfig {
   int dashboard_port = 0;
   std::uint64_t max_upload = 10'000'000'000;  // of a dataset's content
   std::int64_t keep_results_ms = 30LL * 24 * 3'600'000;
-  std::string log_dir;  // of jobs' logs; empty: none are kept
+  std::string log_dir;      // of jobs' logs; empty: none are kept
   bool keep_tables = true;  // JobDescription::keep_table
   // Results are read by the workers that made them, where these are still there: they may write to
   // STATE/tmp then.

@@ -23,9 +23,8 @@ SourceFile file(const std::string& path, std::uint64_t bytes) {
 TEST_F(FileLists, AreReadAsTheyWereWritten) {
   FileList list;
   for (int i = 0; i < 1000; ++i) {
-    SourceFile f =
-        file("/data/k=" + std::to_string(i / 300) + "/f" + std::to_string(i),
-             std::uint64_t{1} << (i % 40));
+    SourceFile f = file("/data/k=" + std::to_string(i / 300) + "/f" + std::to_string(i),
+                        std::uint64_t{1} << (i % 40));
     f.folder_values = FolderValues({std::to_string(i / 300), std::nullopt});
     f.data_offset = static_cast<std::uint64_t>(i);
     if (i % 7 == 0) f.rows = 0;

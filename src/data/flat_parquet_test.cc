@@ -119,11 +119,11 @@ TEST_F(FlatParquet, NoisyDigitsComeBackToo) {
     }
   const std::vector<std::string> texts(kRows, "x");
   const std::string path = file(texts, numbers, false, kRows);
-  const auto codecs = rows("SELECT DISTINCT compression FROM parquet_metadata(" + sql_text(path) +
-                           ") ORDER BY 1");
+  const auto codecs =
+      rows("SELECT DISTINCT compression FROM parquet_metadata(" + sql_text(path) + ") ORDER BY 1");
   ASSERT_TRUE(codecs) << codecs.error().message;
-  EXPECT_THAT(*codecs, ElementsAre(ElementsAre("SNAPPY"), ElementsAre("UNCOMPRESSED"),
-                                   ElementsAre("ZSTD")));
+  EXPECT_THAT(*codecs,
+              ElementsAre(ElementsAre("SNAPPY"), ElementsAre("UNCOMPRESSED"), ElementsAre("ZSTD")));
   std::string list;
   for (std::size_t c = 0; c < numbers.size(); ++c) list += fmt::format(", c{}", c);
   const auto table = rows("SELECT label" + list + " FROM read_parquet(" + sql_text(path) + ")");

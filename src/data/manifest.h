@@ -20,7 +20,8 @@ struct OutputFile {
       role;  // "table.parquet", "state.parquet", "values.parquet", "part.csv", "fragment.json" …
   std::uint64_t bytes = 0;
   std::uint64_t rows = 0;
-  std::string xxhash;  // 16 hex digits of XXH3-64 over the content; filled in by publish, if not known
+  std::string
+      xxhash;  // 16 hex digits of XXH3-64 over the content; filled in by publish, if not known
 };
 
 struct Manifest {

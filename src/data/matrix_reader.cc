@@ -186,8 +186,7 @@ double MatrixReader::read_value(std::size_t value, const Field& field) {
   return kMissing;
 }
 
-void MatrixReader::read_label(const Column& c, const Field& field,
-                              std::vector<Label>* labels) {
+void MatrixReader::read_label(const Column& c, const Field& field, std::vector<Label>* labels) {
   if (field.begin == nullptr) {
     labels->emplace_back();
     return;

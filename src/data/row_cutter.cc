@@ -67,7 +67,8 @@ RowCutter::Next RowCutter::next(Row* row) {
 RowCutter::Rows RowCutter::take_rows(std::size_t most) {
   Rows out;
   // A row of one field may be a blank line.
-  if (!dense_ || met_quotes_ || fields_ < 2 || next_row_ >= n_rows_ || scanned_ > limit_) return out;
+  if (!dense_ || met_quotes_ || fields_ < 2 || next_row_ >= n_rows_ || scanned_ > limit_)
+    return out;
   out.base = text_.data() + base_;
   out.begin = text_.data() + next_begin_;
   out.marks = flat_.data() + first_mark_;

@@ -36,6 +36,7 @@ Usual usual_number(std::string_view text) {
 }  // namespace
 
 void TypeGuess::see(std::string_view raw, NumberStyle style, const MissingTexts& missing) {
+  if (settled()) return;
   if (style.usual() && !missing.declared()) {
     const Usual usual = usual_number(raw);
     if (usual != Usual::kOther) {

@@ -20,6 +20,11 @@ class TypeGuess {
   bool comma_thousands() const { return comma_met_ && comma_thousands_; }
 
  private:
+  // No other value makes it anything but a string.
+  bool settled() const {
+    return any_ && !(int64_ || double_ || bool_ || date_ || timestamp_ || comma_decimals_ ||
+                     comma_thousands_);
+  }
   bool any_ = false;  // a value that is neither empty nor a missing number
   bool int64_ = true, double_ = true, bool_ = true, date_ = true, timestamp_ = true;
   bool comma_met_ = false, comma_decimals_ = true, comma_thousands_ = true;

@@ -97,7 +97,8 @@ void pack_words(std::string_view bytes, std::size_t head, std::string* out) {
       at += kWord;
       continue;
     }
-    std::size_t same = differs == 0 ? kWord : static_cast<std::size_t>(std::countr_zero(differs)) / 8;
+    std::size_t same =
+        differs == 0 ? kWord : static_cast<std::size_t>(std::countr_zero(differs)) / 8;
     // Equal words may go on.
     while (same % kWord == 0 && same + kWord <= kLongestCopy && at + same + kWord <= n) {
       const std::uint64_t next = load(begin + at + same) ^ load(begin + at + same - offset);

@@ -1,8 +1,6 @@
 #include "operations/flat_table.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -10,11 +8,8 @@
 #include <utility>
 
 #include "base/files.h"
-#include "data/flat_parquet.h"
-#include "data/matrix_reader.h"
 #include "data/raw_file.h"
-#include "operations/byte_sink.h"
-#include "operations/text_rows.h"
+#include "operations/flat_lines.h"
 #include "operations/transposed_text.h"
 
 namespace polysome {
@@ -24,52 +19,19 @@ namespace {
 constexpr std::size_t kWorthIt = 1000;
 constexpr std::uint64_t kBaseMemory = 40'000'000;  // the program, the plan
 constexpr std::uint64_t kColumnMemory = 1500;
-constexpr std::uint64_t kChunkMemory = 500;        // of its index and its place in the footer
-constexpr std::uint64_t kLeastRows = 64;           // in a row group
-constexpr std::uint64_t kTileBytes = 4'000'000;    // of rows that are parsed at once
+constexpr std::uint64_t kChunkMemory = 500;      // of its index and its place in the footer
+constexpr std::uint64_t kLeastRows = 64;         // in a row group
+constexpr std::uint64_t kTileBytes = 4'000'000;  // of rows that are parsed at once
 constexpr std::size_t kMostTileRows = 64;
 constexpr std::size_t kFlushBytes = 1'000'000;
 constexpr std::size_t kFirstRows = 20;
 constexpr std::size_t kFirstColumns = 50;
 constexpr std::size_t kFirstBytes = 16'000;
 
-ParquetFooter::Type parquet_type(const std::string& type) {
-  if (type == "int64") return ParquetFooter::Type::kInt64;
-  return type == "double" ? ParquetFooter::Type::kDouble : ParquetFooter::Type::kText;
-}
-
 const char* sql_type(const std::string& type) {
   if (type == "int64") return "BIGINT";
   return type == "double" ? "DOUBLE" : "VARCHAR";
 }
-
-// A column of the table: where its values are.
-struct FlatColumn {
-  std::string name;
-  ParquetFooter::Type type = ParquetFooter::Type::kText;
-  std::size_t place = 0;  // among the labels or the values
-  bool is_label() const { return type == ParquetFooter::Type::kText; }
-};
-
-struct FlatColumns {
-  std::vector<FlatColumn> all;
-  std::vector<std::uint32_t> labels, values;  // columns of the source
-
-  FlatColumns(const TableSource& source, const std::vector<std::uint32_t>& columns) {
-    for (const auto c : columns) {
-      FlatColumn column{source.columns[c].name, parquet_type(source.columns[c].type)};
-      auto& list = column.is_label() ? labels : values;
-      column.place = list.size();
-      list.push_back(c);
-      all.push_back(std::move(column));
-    }
-  }
-  ParquetFooter footer() const {
-    ParquetFooter out;
-    for (const auto& c : all) out.add_column(c.name, c.type);
-    return out;
-  }
-};
 
 // Row groups of a part: rows, and of each its chunks, one behind another in the file.
 struct FlatGroup {
@@ -84,21 +46,6 @@ void add_group(const FlatGroup& group, std::uint64_t* at, ParquetFooter* footer)
     *at += chunk.bytes;
   }
 }
-
-// Rows that have been parsed, side by side: labels and values row after row.
-struct Tile {
-  std::size_t rows = 0;
-  std::vector<MatrixReader::Label> labels;
-  std::vector<double> values;
-  std::vector<MatrixReader::Beyond> beyond;
-
-  // The whole number, where it is one that `values` does not hold.
-  std::optional<std::int64_t> beyond_at(std::size_t row, std::size_t value) const {
-    for (const auto& b : beyond)
-      if (b.row == row && b.value == value) return b.number;
-    return std::nullopt;
-  }
-};
 
 // One row group, column after column.
 class GroupBuffer {
@@ -152,7 +99,8 @@ class GroupBuffer {
                                     std::string* bytes) const {
     if (c.is_label()) return encoder->texts(labels_[c.place], bytes);
     const auto values = std::span(values_).subspan(c.place * most_, rows_);
-    const auto beyond = std::ranges::equal_range(beyond_, c.place, {}, &MatrixReader::Beyond::value);
+    const auto beyond =
+        std::ranges::equal_range(beyond_, c.place, {}, &MatrixReader::Beyond::value);
     if (beyond.empty())
       return encoder->numbers(values, c.type == ParquetFooter::Type::kInt64, bytes);
     std::vector<std::optional<std::int64_t>> exact(rows_);
@@ -169,74 +117,6 @@ class GroupBuffer {
   std::vector<std::vector<MatrixReader::Label>> labels_;
   std::vector<double> values_;
   std::vector<MatrixReader::Beyond> beyond_;
-};
-
-// Rows as lines of CSV, TSV or JSON: those that write_lines (text_rows.h) would make of them.
-class FlatLines {
- public:
-  FlatLines(const FlatColumns& columns, const FileFormat& format)
-      : columns_(columns), delimiter_(format.format == "csv"   ? ','
-                                      : format.format == "tsv" ? '\t'
-                                                               : '\0') {
-    if (delimiter_ != '\0') return;
-    for (std::size_t i = 0; i < columns.all.size(); ++i) {
-      keys_.emplace_back(i == 0 ? "{" : ",");
-      append_json_text(&keys_.back(), columns.all[i].name);
-      keys_.back() += ':';
-    }
-  }
-
-  Status write(const Tile& tile, ByteSink* sink) {
-    for (std::size_t r = 0; r < tile.rows; ++r) {
-      for (std::size_t i = 0; i < columns_.all.size(); ++i) {
-        if (delimiter_ == '\0')
-          out_ += keys_[i];
-        else if (i > 0)
-          out_ += delimiter_;
-        append_cell(tile, r, columns_.all[i]);
-      }
-      out_ += delimiter_ == '\0' ? "}\n" : "\n";
-      if (out_.size() < kFlushBytes && r + 1 < tile.rows) continue;
-      POLYSOME_TRY(sink->write(out_));
-      out_.clear();
-    }
-    return {};
-  }
-
- private:
-  void append_cell(const Tile& tile, std::size_t row, const FlatColumn& c) {
-    const bool json = delimiter_ == '\0';
-    if (c.is_label()) {
-      const auto& text = tile.labels[row * columns_.labels.size() + c.place];
-      if (!text)
-        out_ += json ? "null" : "";
-      else if (json)
-        append_json_text(&out_, *text);
-      else
-        append_csv_text(&out_, *text, delimiter_);
-      return;
-    }
-    const double value = tile.values[row * columns_.values.size() + c.place];
-    if (std::isnan(value)) {
-      out_ += json ? "null" : "";
-    } else if (c.type == ParquetFooter::Type::kInt64) {
-      const auto beyond = std::abs(value) < 0x1p53 ? std::nullopt : tile.beyond_at(row, c.place);
-      append_whole(beyond ? *beyond : static_cast<std::int64_t>(value));
-    } else if (json) {
-      append_json_double(&out_, value);
-    } else {
-      append_double(&out_, value);
-    }
-  }
-  void append_whole(std::int64_t value) {
-    std::array<char, 24> text;  // NOLINT(cppcoreguidelines-pro-type-member-init): written to
-    out_.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
-  }
-
-  const FlatColumns& columns_;
-  char delimiter_;
-  std::vector<std::string> keys_;  // JSON: what stands before each value
-  std::string out_;
 };
 
 Json preview_cell(const Tile& tile, const FlatColumns& columns, std::size_t row,
@@ -319,8 +199,7 @@ std::size_t group_rows(const TaskEnv& env, const FlatColumns& columns) {
   const std::uint64_t room =
       env.context.memory > taken ? (env.context.memory - taken) / 2 / env.spec.split : 0;
   std::vector<ResultColumn> types;
-  for (const auto& c : columns.all)
-    types.push_back({c.name, c.is_label() ? "VARCHAR" : "DOUBLE"});
+  for (const auto& c : columns.all) types.push_back({c.name, c.is_label() ? "VARCHAR" : "DOUBLE"});
   const std::uint64_t most = row_group_of(types);
   if (env.context.memory == 0) return most;
   return std::clamp<std::uint64_t>(room / row, std::min(most, kLeastRows / 4), most);
@@ -359,9 +238,9 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
   const std::string text_role = text != nullptr ? "part" + text->extension() : "";
   if (text != nullptr) {
     // Parts of a JSON array are joined before they are compressed.
-    POLYSOME_ASSIGN(lines_to, ByteSink::create(env.path_of(text_role), text->format == "json"
-                                                                           ? "none"
-                                                                           : text->compression));
+    POLYSOME_ASSIGN(lines_to,
+                    ByteSink::create(env.path_of(text_role),
+                                     text->format == "json" ? "none" : text->compression));
     lines.emplace(columns, *text);
   }
   GroupBuffer group(columns, group_rows(env, columns));
@@ -411,8 +290,7 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
 
 Status describe_flat_parts(TaskEnv& env, const std::vector<std::uint32_t>& chosen,
                            const std::vector<StageFile>& indexes, TableResult* result) {
-  auto columns =
-      std::make_shared<const FlatColumns>(env.plan().inputs.front().source, chosen);
+  auto columns = std::make_shared<const FlatColumns>(env.plan().inputs.front().source, chosen);
   auto all = std::make_shared<std::vector<FlatIndex>>();
   if (indexes.size() != result->files.size())
     return fail(Code::kIo, "output lost: parts without their index");

@@ -26,8 +26,8 @@ std::uint64_t flat_result_grant(const TableSource& source,
 Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint32_t>& columns,
                                       const std::string& part, const FileFormat* text);
 
-// Tells `result` what the tasks of a stage left: names and types of its columns, the first rows, and
-// how to make one file of its parts. `indexes`: one for each of result->files.
+// Tells `result` what the tasks of a stage left: names and types of its columns, the first rows,
+// and how to make one file of its parts. `indexes`: one for each of result->files.
 Status describe_flat_parts(TaskEnv& env, const std::vector<std::uint32_t>& columns,
                            const std::vector<StageFile>& indexes, TableResult* result);
 

@@ -81,8 +81,8 @@ Status TileWriter::flush_tile() {
     }
     const bool last = first + n == plan_.columns;
     if (block.size() * sizeof(double) < kFlushBytes && !last) continue;
-    POLYSOME_TRY(tiles_->write({reinterpret_cast<const char*>(block.data()),
-                                block.size() * sizeof(double)}));
+    POLYSOME_TRY(tiles_->write(
+        {reinterpret_cast<const char*>(block.data()), block.size() * sizeof(double)}));
     block.clear();
   }
   index_.tiles.push_back(tile_rows_);

@@ -1,6 +1,6 @@
-// Rows of text whose groups are looked up together: what finding a group and adding to it touches is
-// fetched while others are worked on. Column after column, so that numbers are read side by side.
-// Views the text. One scan's; its thread.
+// Rows of text whose groups are looked up together: what finding a group and adding to it touches
+// is fetched while others are worked on. Column after column, so that numbers are read side by
+// side. Views the text. One scan's; its thread.
 #pragma once
 
 #include <algorithm>
@@ -52,8 +52,8 @@ class PendingRows {
     quoted_[value] |= std::uint64_t{field.quoted} << row;
   }
   // Of rows [size(), size() + n), all there and without quotes: row r's lies between marks
-  // r · stride − 1 and r · stride from `marks` on; the first row's begins at `begin`. `last`: of the
-  // row, a carriage return at its end does not belong to it.
+  // r · stride − 1 and r · stride from `marks` on; the first row's begins at `begin`. `last`: of
+  // the row, a carriage return at its end does not belong to it.
   void set_fields(std::size_t value, const char* base, const std::uint32_t* marks,
                   std::size_t stride, std::size_t n, const char* begin, bool last);
   Field field(std::size_t value, std::size_t row) const {

@@ -114,11 +114,10 @@ std::optional<std::uint64_t> limit_of(const Json& details) {
 Status scan_body(TaskEnv& env) {
   const Json& details = env.plan().details;
   POLYSOME_TRY(env.open_partition(kView, 1));
-  return sort_partition(
-      env,
-      fmt::format("SELECT {}, {} FROM {}", details.at("key").get<std::string>(),
-                  whole_row(env), sql_identifier(kView)),
-      {.limit = limit_of(details)});
+  return sort_partition(env,
+                        fmt::format("SELECT {}, {} FROM {}", details.at("key").get<std::string>(),
+                                    whole_row(env), sql_identifier(kView)),
+                        {.limit = limit_of(details)});
 }
 
 Status merge_body(TaskEnv& env) {
@@ -126,10 +125,8 @@ Status merge_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const std::uint32_t parts, env.body_number("parts"));
   POLYSOME_ASSIGN(const StageRuns runs, stage_runs(env, kScanStage, scans));
   POLYSOME_TRY(env.open_nothing(kView, 0));
-  POLYSOME_ASSIGN(
-      RowCodec codec,
-      codec_of(env, fmt::format("SELECT {} FROM {}", whole_row(env),
-                                sql_identifier(kView))));
+  POLYSOME_ASSIGN(RowCodec codec, codec_of(env, fmt::format("SELECT {} FROM {}", whole_row(env),
+                                                            sql_identifier(kView))));
   POLYSOME_ASSIGN(RunMerge merge, merge_part(env, runs, env.spec.task.index, parts));
   PlainRows shape(std::move(codec));
   return write_merged_part(env, std::move(merge), shape, runs, limit_of(env.plan().details));

@@ -51,11 +51,12 @@ Status compact(TaskEnv& env, TableResult* r) {
     r->files = {{path, 0, size_of(path), all}};
     return {};
   }
-  POLYSOME_ASSIGN(const auto columns,
-                  columns_of(env.session(), "SELECT * FROM " + read_parquet_sql({r->files.front()})));
+  POLYSOME_ASSIGN(
+      const auto columns,
+      columns_of(env.session(), "SELECT * FROM " + read_parquet_sql({r->files.front()})));
   env.row_group = row_group_of(columns);
-  POLYSOME_ASSIGN(const auto rows,
-                  env.write_parquet("SELECT * FROM " + read_parquet_sql(r->files), "table.parquet"));
+  POLYSOME_ASSIGN(const auto rows, env.write_parquet("SELECT * FROM " + read_parquet_sql(r->files),
+                                                     "table.parquet"));
   r->files = {{path, 0, size_of(path), rows}};
   return {};
 }
@@ -82,7 +83,7 @@ Status write_parts(TaskEnv& env, const TableResult& r, const std::vector<ResultC
   for (std::size_t i = 0; i < n; ++i) {
     POLYSOME_TRY(env.check_cancelled());
     const std::string name = fmt::format("part-{:05}{}", i, format.extension());
-    const std::string path = folder + "/" + name;
+    const std::string path = fmt::format("{}/{}", folder, name);
     if (format.format == "parquet") {
       POLYSOME_TRY(copy_file_durably(r.files[i].path, path));
     } else if (!r.text_parts.empty()) {

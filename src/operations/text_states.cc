@@ -454,8 +454,7 @@ void States<kSquares>::flush() {
     if (group[i] != GroupIndex::kNone) table_.prefetch(group[i]);
   }
   for (std::size_t v = 0; v < values_.size(); ++v)
-    taken_[v] =
-        values_[v].quick_double ? pending_.convert(v, floor_, &numbers_[v * kBatch]) : 0;
+    taken_[v] = values_[v].quick_double ? pending_.convert(v, floor_, &numbers_[v * kBatch]) : 0;
   for (std::size_t i = 0; i < n; ++i) {
     const PendingRows::Key& key = pending_.key(i);
     if (group[i] == GroupIndex::kNone || !table_.groups().holds(group[i], key.lookup))

@@ -318,17 +318,16 @@ Status result_body(TaskEnv& env) {
   const Details d = Details::from(env);
   POLYSOME_ASSIGN(AllTiles all, all_tiles(env, d));
   const auto labels = row_labels(env, d);
-  POLYSOME_ASSIGN(
-      const JoinedFile joined,
-      transposed_parquet(d.tiles, all.names, labels, all.chunks, all.indexes));
+  POLYSOME_ASSIGN(const JoinedFile joined,
+                  transposed_parquet(d.tiles, all.names, labels, all.chunks, all.indexes));
   TableWriting table(env, joined, labels.size());
   TableResult result;
   result.delivery = d.delivery;
-  const bool joins = d.delivery->format.format == "parquet" && d.delivery->database.empty() &&
-                     !d.delivery->parts;
+  const bool joins =
+      d.delivery->format.format == "parquet" && d.delivery->database.empty() && !d.delivery->parts;
   const bool only_delivered = joins && !env.job.keep_table && !d.delivery->path.empty();
-  result.files = {{only_delivered ? d.delivery->path : env.path_of(kTable), 0, joined.size(),
-                   labels.size()}};
+  result.files = {
+      {only_delivered ? d.delivery->path : env.path_of(kTable), 0, joined.size(), labels.size()}};
   if (!only_delivered) table.begin();
   if (joins)
     result.join = [&](const auto&, const std::string& path) -> Status {

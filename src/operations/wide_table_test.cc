@@ -153,8 +153,7 @@ TEST_F(FlatTable, FilterKeepsTheRowsOfASimpleExpression) {
   in_partitions();
   std::string wanted = text_.substr(0, text_.find('\n') + 1);
   for (std::size_t r = 40; r < 60; ++r) wanted += lines_[r];
-  const Json parameters = {
-      {"where", "id >= 9007199254741033 AND id < 9007199254741053"}};
+  const Json parameters = {{"where", "id >= 9007199254741033 AND id < 9007199254741053"}};
   same(csv(source_, "filter", parameters), wanted);
   EXPECT_EQ(result_["rows"], 20);
   same(csv(made(source_, "parquet", "filter", parameters)), wanted);

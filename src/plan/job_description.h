@@ -19,8 +19,8 @@ struct JobDescription {
       output_roots;  // results may be written below these; the first is default
   std::string result_folder;
   std::string program;  // version of the service that wrote it
-  // The result's table is asked for after the job. Where not (polysome run), it need not outlive the
-  // machine, nor what was delivered be there twice.
+  // The result's table is asked for after the job. Where not (polysome run), it need not outlive
+  // the machine, nor what was delivered be there twice.
   bool keep_table = true;
   // Value counts of about so many input bytes are finished by one task of a shuffle.
   std::uint64_t bucket_size = 64'000'000;

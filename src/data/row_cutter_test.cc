@@ -61,6 +61,45 @@ Rows quickly(std::string_view text, std::size_t begin, std::size_t limit, TextSh
   }
 }
 
+// The same, with rows taken several at a time wherever the cutter gives them so; *taken counts
+// those.
+Rows in_batches(std::string_view text, std::size_t begin, std::size_t limit, TextShape shape,
+                std::size_t fields, const std::vector<std::uint32_t>& wanted, std::size_t* taken) {
+  Rows out;
+  RowCutter cutter(text, begin, limit, shape, fields, wanted);
+  RowCutter::Row row;
+  for (std::size_t turn = 0;; ++turn) {
+    const auto some = cutter.take_rows(1 + turn % 3);
+    for (std::size_t r = 0; r < some.n; ++r) {
+      std::vector<std::string> cells;
+      for (const auto w : wanted) {
+        const std::uint32_t* const mark = some.marks + r * fields + w;
+        const char* const from = r == 0 && w == 0 ? some.begin : some.base + mark[-1] + 1;
+        const char* to = some.base + *mark;
+        if (w + 1 == fields && to != from && to[-1] == '\r') --to;
+        cells.emplace_back(from, to);
+      }
+      out.push_back(std::move(cells));
+    }
+    *taken += some.n;
+    if (some.n > 0 && turn % 4 != 0) continue;
+    const auto next = cutter.next(&row);
+    if (next == RowCutter::Next::kEnd) return out;
+    if (next != RowCutter::Next::kRow) {
+      out.push_back({"unclosed"});
+      return out;
+    }
+    std::vector<std::string> cells;
+    if (row.fields != fields) {
+      cells.push_back(std::to_string(row.fields));
+    } else {
+      for (std::size_t i = 0; i < wanted.size(); ++i)
+        cells.push_back(text_of(cutter.field(row, i)));
+    }
+    out.push_back(std::move(cells));
+  }
+}
+
 std::string nasty(std::mt19937_64& random, std::size_t size) {
   constexpr std::string_view kPieces[] = {"a",   "bc",   ",",  ",",     "\n",   "\n",   "\r\n",
                                           "\"",  "\"\"", "\r", "\"x\"", ",\"",  "\",",  "#",
@@ -92,6 +131,27 @@ TEST(RowCutter, CutsAsThePlainScannerDoesFromEveryRowOfNastyTexts) {
       if (rows.next_row() >= text.size() || !rows.read_row()) break;
     }
   }
+}
+
+TEST(RowCutter, GivesTheSameRowsSeveralAtATime) {
+  std::mt19937_64 random(15);
+  std::size_t taken = 0;
+  for (int round = 0; round < 3000; ++round) {
+    // Some longer than a window.
+    std::string text = nasty(random, random() % (round % 100 == 0 ? 150'000 : 300));
+    if (round % 5 != 0) std::erase(text, '"');
+    TextShape shape;
+    shape.comment = round % 3 == 0 ? '#' : '\0';
+    const std::size_t fields = 1 + random() % 4;
+    std::vector<std::uint32_t> wanted;
+    for (std::uint32_t f = 0; f < fields; ++f)
+      if (random() % 2 == 0) wanted.push_back(f);
+    const std::size_t limit = round % 2 == 0 ? text.size() : random() % (text.size() + 1);
+    ASSERT_EQ(in_batches(text, 0, limit, shape, fields, wanted, &taken),
+              plainly(text, 0, limit, shape, fields, wanted))
+        << "round " << round << " limit " << limit;
+  }
+  EXPECT_GT(taken, 1000U);
 }
 
 TEST(RowCutter, FindsFewFieldsOfManyInRowsLongerThanItsWindows) {

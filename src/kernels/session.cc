@@ -25,6 +25,16 @@ bool has_memory_limit() {
   return ::getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
+// DuckDB's own exception, which came back to it through a function of ours as another one's text.
+std::optional<std::string> memory_error_within(std::string_view message) {
+  if (!has(message, R"("exception_type":"Out of Memory")")) return std::nullopt;
+  constexpr std::string_view kText = R"("exception_message":")";
+  const auto at = message.find(kText);
+  if (at == std::string_view::npos) return "DuckDB found no memory";
+  const auto text = message.substr(at + kText.size());
+  return "DuckDB found no memory: " + std::string(text.substr(0, text.find_first_of("\\\"")));
+}
+
 Error error_of(duckdb_error_type type, std::string message) {
   // DuckDB's own hints name functions and settings that callers do not see.
   if (const auto at = message.find("\n\nPossible solutions"); at != std::string::npos)
@@ -51,6 +61,7 @@ Error error_of(duckdb_error_type type, std::string message) {
   }
   if (has(message, "bad_alloc") || has(message, "could not allocate"))
     return {Code::kOutOfMemory, std::move(message)};
+  if (auto within = memory_error_within(message)) return {Code::kOutOfMemory, std::move(*within)};
   return {Code::kUserData, std::move(message)};
 }
 

@@ -58,6 +58,19 @@ TEST_F(SessionTest, ErrorsAreClassedByWhatWentWrong) {
   EXPECT_EQ(s->run("SELECT * FROM read_csv(" + file("absent.csv") + ")").error().code, Code::kIo);
 }
 
+// An allocation that fails inside a function of ours comes back as that function's error.
+TEST_F(SessionTest, MemoryThatRanOutWithinAFunctionIsNoFaultOfTheData) {
+  auto s = open();
+  const auto result = s->query(
+      "SELECT error('exact sums: {\"exception_type\":\"Out of "
+      "Memory\",\"exception_message\":\"Failed "
+      "to allocate block of 4096 bytes\\n\\nPossible solutions\"}')");
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kOutOfMemory);
+  EXPECT_EQ(result.error().message,
+            "DuckDB found no memory: Failed to allocate block of 4096 bytes");
+}
+
 TEST_F(SessionTest, InterruptEndsARunningQueryAsCancelled) {
   auto s = open();
   std::atomic<bool> done = false;

@@ -61,16 +61,22 @@ Status compact(TaskEnv& env, TableResult* r) {
   return {};
 }
 
+// A file of ours where the caller wants it: the same file where ours goes with the job, else a
+// copy.
+Status place_file(const TaskEnv& env, const std::string& from, const std::string& to) {
+  std::error_code ec;
+  if (env.job.keep_table) return copy_file_durably(from, to);
+  fs::create_hard_link(from, to, ec);
+  return ec ? copy_file_durably(from, to) : sync_file(to);
+}
+
 Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultColumn>& columns,
                  const std::string& path) {
   const auto& format = r.delivery->format;
   if (!r.text_parts.empty()) return join_parts(columns, r.text_parts, path, format);
   if (format.format == "parquet" && r.join) return r.join(r.files, path);
-  if (format.format == "parquet" && r.files.size() == 1) {
-    std::error_code ec;
-    if (!env.job.keep_table) fs::create_hard_link(r.files[0].path, path, ec);
-    return !env.job.keep_table && !ec ? sync_file(path) : copy_file_durably(r.files[0].path, path);
-  }
+  if (format.format == "parquet" && r.files.size() == 1)
+    return place_file(env, r.files[0].path, path);
   POLYSOME_TRY(
       write_table(env.session(), "SELECT * FROM " + read_parquet_sql(r.files), path, format));
   return {};
@@ -85,7 +91,7 @@ Status write_parts(TaskEnv& env, const TableResult& r, const std::vector<ResultC
     const std::string name = fmt::format("part-{:05}{}", i, format.extension());
     const std::string path = fmt::format("{}/{}", folder, name);
     if (format.format == "parquet") {
-      POLYSOME_TRY(copy_file_durably(r.files[i].path, path));
+      POLYSOME_TRY(place_file(env, r.files[i].path, path));
     } else if (!r.text_parts.empty()) {
       POLYSOME_TRY(join_parts(columns, {r.text_parts[i]}, path, format));
     } else {

@@ -2,23 +2,20 @@
 
 #include <arrow/buffer.h>
 #include <arrow/c/bridge.h>
-#include <arrow/io/buffered.h>
 #include <arrow/io/file.h>
 #include <arrow/ipc/reader.h>
-#include <arrow/ipc/writer.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <arrow/util/byte_size.h>
-#include <arrow/util/compression.h>
 
 #include <algorithm>
 
+#include "columnar/ipc_file.h"
 #include "columnar/status.h"
 
 namespace polysome::columnar {
 namespace {
 
-constexpr std::int64_t kFileBuffer = 1 << 20;
 constexpr std::int64_t kGatheredRows = 1 << 16;
 constexpr std::int64_t kGatheredBytes = 16 << 20;
 
@@ -191,19 +188,7 @@ class Writer final : public ArrowWriter {
   Status open(ArrowSchema* schema, const std::string& compression) {
     return guarded(path_, [&]() -> Status {
       POLYSOME_ARROW(schema_, arrow::ImportSchema(schema), path_);
-      POLYSOME_ARROW(auto file, arrow::io::FileOutputStream::Open(path_), path_);
-      POLYSOME_ARROW(
-          out_,
-          arrow::io::BufferedOutputStream::Create(kFileBuffer, arrow::system_memory_pool(), file),
-          path_);
-      auto options = arrow::ipc::IpcWriteOptions::Defaults();
-      options.memory_pool = arrow::system_memory_pool();
-      options.use_threads = false;
-      if (compression == "zstd") {
-        POLYSOME_ARROW(options.codec, arrow::util::Codec::Create(arrow::Compression::ZSTD), path_);
-      }
-      POLYSOME_ARROW(writer_, arrow::ipc::MakeFileWriter(out_, schema_, options), path_);
-      return {};
+      return file_.open(path_, schema_, compression);
     });
   }
 
@@ -220,8 +205,7 @@ class Writer final : public ArrowWriter {
   Status close() override {
     return guarded(path_, [&]() -> Status {
       POLYSOME_TRY(flush());
-      POLYSOME_TRY(status_of(writer_->Close(), path_));
-      return status_of(out_->Close(), path_);
+      return file_.close();
     });
   }
 
@@ -235,13 +219,12 @@ class Writer final : public ArrowWriter {
     }
     gathered_.clear();
     rows_ = bytes_ = 0;
-    return status_of(writer_->WriteRecordBatch(*all), path_);
+    return file_.write(*all);
   }
 
   std::string path_;
   std::shared_ptr<arrow::Schema> schema_;
-  std::shared_ptr<arrow::io::OutputStream> out_;
-  std::shared_ptr<arrow::ipc::RecordBatchWriter> writer_;
+  IpcFile file_;
   std::vector<Batch> gathered_;
   std::int64_t rows_ = 0, bytes_ = 0;
 };

@@ -1,6 +1,7 @@
 // What the worker finds when it opens this library.
 #include "columnar/arrow_files.h"
 #include "columnar/parquet_reader.h"
+#include "columnar/parquet_to_arrow.h"
 
 namespace polysome::columnar {
 namespace {
@@ -17,6 +18,11 @@ class Library final : public ArrowLibrary {
   Result<std::unique_ptr<ArrowWriter>> create_arrow(const std::string& path, ArrowSchema* schema,
                                                     const std::string& compression) const override {
     return make_arrow_writer(path, schema, compression);
+  }
+  Result<std::uint64_t> write_parquet_as_arrow(const std::vector<std::string>& parquet,
+                                               const std::string& path,
+                                               const std::string& compression) const override {
+    return columnar::write_parquet_as_arrow(parquet, path, compression);
   }
 };
 

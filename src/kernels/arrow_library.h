@@ -121,6 +121,11 @@ class ArrowLibrary {
   // Takes over the schema. `compression`: none or zstd, of the values inside.
   virtual Result<std::unique_ptr<ArrowWriter>> create_arrow(
       const std::string& path, ArrowSchema* schema, const std::string& compression) const = 0;
+  // A file of Arrow IPC at `path` with the rows of Parquet files of the same columns, one after
+  // another; a row group is in memory at a time. Not synced. Answers the rows.
+  virtual Result<std::uint64_t> write_parquet_as_arrow(const std::vector<std::string>& parquet,
+                                                       const std::string& path,
+                                                       const std::string& compression) const = 0;
 };
 
 // Opens the library on the first call. kInternal when it is not there, with the way out.

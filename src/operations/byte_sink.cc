@@ -1,10 +1,11 @@
 #include "operations/byte_sink.h"
 
 #include <fcntl.h>
+#include <isa-l/igzip_lib.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
+#include <array>
 #include <cerrno>
 #include <vector>
 
@@ -14,7 +15,6 @@ namespace polysome {
 namespace {
 
 constexpr std::size_t kBlock = 1 << 20;
-constexpr int kGzipWindow = 15 + 16;  // zlib's way to say gzip
 constexpr int kZstdLevel = 3;
 
 class PlainSink final : public ByteSink {
@@ -24,46 +24,45 @@ class PlainSink final : public ByteSink {
   Status end_stream() override { return {}; }
 };
 
+// By ISA-L: a few percent larger than zlib makes it, in a twentieth of the time.
 class GzipSink final : public ByteSink {
  public:
   GzipSink(std::string path, int fd) : ByteSink(std::move(path), fd) {}
-  ~GzipSink() override {
-    if (open_) deflateEnd(&stream_);
-  }
   Status write(std::string_view bytes) override {
     if (!open_) {
-      stream_ = z_stream{};
-      if (deflateInit2(&stream_, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, 8,
-                       Z_DEFAULT_STRATEGY) != Z_OK)
-        return fail(Code::kOutOfMemory, "no memory for gzip");
+      isal_deflate_init(&stream_);
+      level_.resize(ISAL_DEF_LVL3_DEFAULT);
+      stream_.level = 3;
+      stream_.level_buf = level_.data();
+      stream_.level_buf_size = static_cast<std::uint32_t>(level_.size());
+      stream_.gzip_flag = IGZIP_GZIP;
       open_ = true;
     }
-    return pump(bytes, Z_NO_FLUSH);
+    return pump(bytes, false);
   }
   Status end_stream() override {
     if (!open_) return {};
-    POLYSOME_TRY(pump({}, Z_FINISH));
-    deflateEnd(&stream_);
     open_ = false;
-    return {};
+    return pump({}, true);
   }
 
  private:
-  Status pump(std::string_view bytes, int flush) {
-    char out[1 << 16];
-    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    stream_.avail_in = static_cast<uInt>(bytes.size());
+  Status pump(std::string_view bytes, bool last) {
+    std::array<char, 1 << 16> out;
+    stream_.next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(bytes.data()));
+    stream_.avail_in = static_cast<std::uint32_t>(bytes.size());
+    stream_.end_of_stream = last ? 1 : 0;
     do {
-      stream_.next_out = reinterpret_cast<Bytef*>(out);
-      stream_.avail_out = sizeof out;
-      if (deflate(&stream_, flush) == Z_STREAM_ERROR)
-        return fail(Code::kInternal, "gzip refused its input");
-      POLYSOME_TRY(write_raw({out, sizeof out - stream_.avail_out}));
-    } while (stream_.avail_out == 0);
+      stream_.next_out = reinterpret_cast<std::uint8_t*>(out.data());
+      stream_.avail_out = static_cast<std::uint32_t>(out.size());
+      if (isal_deflate(&stream_) != COMP_OK) return fail(Code::kInternal, "gzip refused its input");
+      POLYSOME_TRY(write_raw({out.data(), out.size() - stream_.avail_out}));
+    } while (stream_.avail_out == 0 || stream_.avail_in > 0);
     return {};
   }
 
-  z_stream stream_{};
+  isal_zstream stream_{};
+  std::vector<std::uint8_t> level_;  // what the level works with
   bool open_ = false;
 };
 

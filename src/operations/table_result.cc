@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/files.h"
+#include "kernels/arrow_library.h"
 #include "model/database_url.h"
 #include "operations/database_delivery.h"
 #include "operations/operation.h"
@@ -70,6 +71,15 @@ Status place_file(const TaskEnv& env, const std::string& from, const std::string
   return ec ? copy_file_durably(from, to) : sync_file(to);
 }
 
+// Of so many columns that DuckDB would take a minute to name them.
+Status write_wide_arrow(const TableResult& r, const std::string& path) {
+  POLYSOME_ASSIGN(const ArrowLibrary* library, arrow_library());
+  std::vector<std::string> files;
+  for (const auto& f : r.files) files.push_back(f.path);
+  POLYSOME_TRY(library->write_parquet_as_arrow(files, path, r.delivery->format.compression));
+  return sync_file(path);
+}
+
 Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultColumn>& columns,
                  const std::string& path) {
   const auto& format = r.delivery->format;
@@ -77,6 +87,7 @@ Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultCol
   if (format.format == "parquet" && r.join) return r.join(r.files, path);
   if (format.format == "parquet" && r.files.size() == 1)
     return place_file(env, r.files[0].path, path);
+  if (format.format == "arrow" && r.join) return write_wide_arrow(r, path);
   POLYSOME_TRY(
       write_table(env.session(), "SELECT * FROM " + read_parquet_sql(r.files), path, format));
   return {};

@@ -128,6 +128,7 @@ TEST_F(FlatTable, ComesBackLetterByLetter) {
   same(csv(source_), text_);
   same(csv(made(source_, "parquet")), text_);
   same(csv(made(source_, "ndjson")), text_);
+  same(csv(made(source_, "arrow")), text_);
 }
 
 TEST_F(FlatTable, PartsAreJoinedToOneFile) {
@@ -146,6 +147,7 @@ TEST_F(FlatTable, PartsAreJoinedToOneFile) {
   EXPECT_EQ(table["preview"][1]["a \"label\""], "a, \"b\"\nc");
   driver_.task_memory = 1'000'000'000;
   same(csv(joined), text_);
+  same(csv(made(source_, "arrow")), text_);
   same(csv(source_), text_);
 }
 

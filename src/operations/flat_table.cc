@@ -268,6 +268,7 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
     more = tile.rows == most;
     add_preview(tile, columns, &preview);
     if (lines) POLYSOME_TRY(lines->write(tile, lines_to.get()));
+    if (lines && !env.job.keep_table) continue;  // the text is all that is wanted
     group.add(&tile);
     if (group.empty() || (more && group.room() > 0)) continue;
     POLYSOME_ASSIGN(FlatGroup encoded, group.encode(&encoder, file.get()));

@@ -175,6 +175,30 @@ TEST_F(TableOperations, ConvertBytesDoNotDependOnThePartitions) {
   }
 }
 
+// polysome run: the text is all that is wanted, and says the same.
+TEST_F(TableOperations, TextOfWhichNoTableIsKeptIsTheSame) {
+  for (const int parts : kCuts)
+    for (const char* format : {"csv", "ndjson", "json"}) {
+      cut_into(parts);
+      const Json parameters = {{"where", "expression > 2 OR sample = 'none'"}};
+      std::string texts[2];
+      Json results[2];
+      for (const bool keep : {true, false}) {
+        driver.description.keep_table = keep;
+        driver.description.spec.output = {
+            {"path", output(fmt::format("{}{}.{}", keep, parts, format))},
+            {"if_exists", "replace"}};
+        results[keep] = run("filter", parameters);
+        texts[keep] = text(driver.description.spec.output["path"].get<std::string>());
+      }
+      EXPECT_TRUE(texts[0] == texts[1]) << parts << " " << format;
+      EXPECT_GT(texts[0].size(), 1000U);
+      EXPECT_EQ(results[0]["rows"], results[1]["rows"]);
+      EXPECT_EQ(results[0]["tables"][0]["preview"], results[1]["tables"][0]["preview"]);
+      EXPECT_EQ(results[0]["tables"][0]["n_rows"], results[1]["tables"][0]["n_rows"]);
+    }
+}
+
 TEST_F(TableOperations, ConvertNeedsAFormat) {
   auto refused = driver.run("convert", Json::object(), {source});
   ASSERT_FALSE(refused.has_value());

@@ -9,6 +9,7 @@ namespace polysome {
 namespace {
 
 constexpr const char* kScanStage = "scan";
+constexpr int kPreviewRows = 20;
 
 // Text is written by the scan's tasks side by side and only joined at the end. With a limit most of
 // it would be thrown away.
@@ -37,6 +38,20 @@ Status flat_body(TaskEnv& env, const std::vector<std::uint32_t>& columns) {
   return {};
 }
 
+// Text of which no table is kept: straight from the query. The first rows are left as a table all
+// the same, for the preview. Answers the rows.
+Result<std::uint64_t> write_text_only(TaskEnv& env, const std::string& select) {
+  const auto delivery = Delivery::from_json(env.plan().details["delivery"]);
+  POLYSOME_TRY(env.write_parquet(fmt::format("SELECT * FROM ({}) LIMIT {}", select, kPreviewRows),
+                                 kTablePart));
+  const std::string role = "part" + delivery->format.extension();
+  POLYSOME_ASSIGN(const std::uint64_t rows,
+                  write_part(env.session(), select, env.path_of(role), delivery->format));
+  env.output.files.back().rows = rows;
+  env.note_file(role, rows);
+  return rows;
+}
+
 Status scan_body(TaskEnv& env) {
   const Json& details = env.plan().details;
   if (const auto columns = flat_columns(details); !columns.empty()) return flat_body(env, columns);
@@ -48,13 +63,17 @@ Status scan_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), select));
   select = parquet_safe(columns, select);
   env.row_group = row_group_of(columns);
-  const auto rows = env.write_parquet(select, kTablePart);
+  const bool text_only = writes_text(details) && !env.job.keep_table;
+  const auto rows =
+      text_only ? write_text_only(env, select) : env.write_parquet(select, kTablePart);
   if (!rows) {
     if (env.dispute(rows.error())) return {};
     return std::unexpected(rows.error());
   }
   env.finish_scan();
-  return leave_part(env, *rows);
+  if (!text_only) return leave_part(env, *rows);
+  env.output.result.rows = *rows;
+  return {};
 }
 
 // Keeps the first `limit` rows of the parts; the part at the limit is rewritten shorter.

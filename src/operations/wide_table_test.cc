@@ -161,6 +161,15 @@ TEST_F(FlatTable, FilterKeepsTheRowsOfASimpleExpression) {
   same(csv(made(source_, "parquet", "filter", parameters)), wanted);
 }
 
+TEST_F(FlatTable, TextOfWhichNoTableIsKeptIsTheSame) {
+  in_partitions();
+  driver_.description.keep_table = false;
+  same(csv(source_), text_);
+  EXPECT_EQ(result_["rows"], kRows);
+  EXPECT_EQ(result_["tables"][0]["preview"].size(), 20U);
+  same(csv(made(source_, "parquet")), text_);
+}
+
 TEST_F(FlatTable, AValueThatIsNoNumberIsTold) {
   lines_[70].replace(lines_[70].rfind(','), std::string::npos, ",1\n");
   std::string text = text_.substr(0, text_.find('\n') + 1);

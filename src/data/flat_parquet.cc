@@ -25,70 +25,6 @@ constexpr int kPlainCodec = 0, kSnappy = 1, kZstd = 6;
 constexpr int kPlain = 0, kRle = 3, kDataPage = 0, kOptional = 1, kUtf8 = 0;
 constexpr int kInt64 = 2, kDouble = 5, kByteArray = 6;
 
-// Thrift's compact protocol, as far as Parquet's structures need it. Fields are written in order.
-class Thrift {
- public:
-  explicit Thrift(std::string* out) : out_(out) {}
-
-  void number(int field, std::int64_t value, bool wide = false) {
-    head(field, wide ? 6 : 5);
-    signed_varint(value);
-  }
-  void text(int field, std::string_view value) {
-    head(field, 8);
-    element(value);
-  }
-  // Ends with close().
-  void open(int field) {
-    head(field, 12);
-    open_element();
-  }
-  void open_element() {
-    outer_.push_back(last_);
-    last_ = 0;
-  }
-  void close() {
-    out_->push_back('\0');
-    last_ = outer_.back();
-    outer_.pop_back();
-  }
-  // Its elements follow: element() or open_element() and close().
-  enum class Of : std::uint8_t { kNumber = 5, kText = 8, kStruct = 12 };
-  void list(int field, Of of, std::size_t size) {
-    head(field, 9);
-    const auto kind = static_cast<unsigned>(of);
-    if (size < 15) {
-      out_->push_back(static_cast<char>(size << 4 | kind));
-    } else {
-      out_->push_back(static_cast<char>(0xf0 | kind));
-      varint(size);
-    }
-  }
-  void element(std::string_view value) {
-    varint(value.size());
-    out_->append(value);
-  }
-  void element(std::int64_t value) { signed_varint(value); }
-  void end() { out_->push_back('\0'); }
-
- private:
-  void head(int field, int type) {
-    out_->push_back(static_cast<char>((field - last_) << 4 | type));
-    last_ = field;
-  }
-  void varint(std::uint64_t v) {
-    for (; v >= 0x80; v >>= 7) out_->push_back(static_cast<char>(v | 0x80));
-    out_->push_back(static_cast<char>(v));
-  }
-  void signed_varint(std::int64_t v) {
-    varint((static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63));
-  }
-
-  std::string* out_;
-  int last_ = 0;  // field
-  std::vector<int> outer_;
-};
-
 template <typename T>
 void append_raw(std::string* out, T value) {
   static_assert(std::endian::native == std::endian::little, "Parquet is little endian");
@@ -144,6 +80,66 @@ std::string bound(double value, ParquetFooter::Type type, bool least) {
 }
 
 }  // namespace
+
+void ThriftWriter::number(int field, std::int64_t value, bool wide) {
+  head(field, wide ? 6 : 5);
+  signed_varint(value);
+}
+
+void ThriftWriter::text(int field, std::string_view value) {
+  head(field, 8);
+  element(value);
+}
+
+void ThriftWriter::open(int field) {
+  head(field, 12);
+  open_element();
+}
+
+void ThriftWriter::open_element() {
+  outer_.push_back(last_);
+  last_ = 0;
+}
+
+void ThriftWriter::close() {
+  out_->push_back('\0');
+  last_ = outer_.back();
+  outer_.pop_back();
+}
+
+void ThriftWriter::list(int field, Of of, std::size_t size) {
+  head(field, 9);
+  const auto kind = static_cast<unsigned>(of);
+  if (size < 15) {
+    out_->push_back(static_cast<char>(size << 4 | kind));
+  } else {
+    out_->push_back(static_cast<char>(0xf0 | kind));
+    varint(size);
+  }
+}
+
+void ThriftWriter::element(std::string_view value) {
+  varint(value.size());
+  out_->append(value);
+}
+
+void ThriftWriter::element(std::int64_t value) { signed_varint(value); }
+
+void ThriftWriter::end() { out_->push_back('\0'); }
+
+void ThriftWriter::head(int field, int type) {
+  out_->push_back(static_cast<char>((field - last_) << 4 | type));
+  last_ = field;
+}
+
+void ThriftWriter::varint(std::uint64_t v) {
+  for (; v >= 0x80; v >>= 7) out_->push_back(static_cast<char>(v | 0x80));
+  out_->push_back(static_cast<char>(v));
+}
+
+void ThriftWriter::signed_varint(std::int64_t v) {
+  varint((static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63));
+}
 
 ChunkEncoder::ChunkEncoder() : context_(ZSTD_createCCtx()) {}
 ChunkEncoder::~ChunkEncoder() { ZSTD_freeCCtx(context_); }
@@ -235,7 +231,7 @@ Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::size_t head, std:
     chunk.codec = kPlainCodec;
   }
   const std::size_t begin = out->size();
-  Thrift t(out);
+  ThriftWriter t(out);
   t.number(1, kDataPage);
   t.number(2, static_cast<std::int64_t>(body_.size()));
   t.number(3, static_cast<std::int64_t>(packed.size()));
@@ -252,75 +248,96 @@ Result<ColumnChunk> ChunkEncoder::page(ColumnChunk chunk, std::size_t head, std:
   return chunk;
 }
 
-std::string ParquetFooter::bytes() const {
-  std::string out;
-  Thrift t(&out);
-  t.number(1, 1);
-  t.list(2, Thrift::Of::kStruct, columns_.size() + 1);
-  t.open_element();
-  t.text(4, "schema");
-  t.number(5, static_cast<std::int64_t>(columns_.size()));
-  t.close();
+ParquetFooter::ParquetFooter(std::vector<Column> columns, std::uint64_t rows, std::size_t groups)
+    : columns_(std::move(columns)), thrift_(&out_) {
+  using Of = ThriftWriter::Of;
+  thrift_.number(1, 1);
+  thrift_.list(2, Of::kStruct, columns_.size() + 1);
+  thrift_.open_element();
+  thrift_.text(4, "schema");
+  thrift_.number(5, static_cast<std::int64_t>(columns_.size()));
+  thrift_.close();
   for (const auto& c : columns_) {
-    t.open_element();
-    t.number(1, type_number(c.type));
-    t.number(3, kOptional);
-    t.text(4, c.name);
-    if (c.type == Type::kText) t.number(6, kUtf8);
-    t.close();
+    thrift_.open_element();
+    thrift_.number(1, type_number(c.type));
+    thrift_.number(3, kOptional);
+    thrift_.text(4, c.name);
+    if (c.type == Type::kText) thrift_.number(6, kUtf8);
+    thrift_.close();
   }
-  std::uint64_t rows = 0;
-  for (const auto& g : groups_) rows += g.rows;
-  t.number(3, static_cast<std::int64_t>(rows), true);
-  t.list(4, Thrift::Of::kStruct, groups_.size());
-  for (const auto& g : groups_) {
-    std::uint64_t raw = 0;
-    t.open_element();
-    t.list(1, Thrift::Of::kStruct, g.chunks.size());
-    for (std::size_t i = 0; i < g.chunks.size(); ++i) {
-      const auto& [chunk, offset] = g.chunks[i];
-      const Column& column = columns_[i];
-      raw += chunk.raw_bytes;
-      t.open_element();
-      t.number(2, static_cast<std::int64_t>(offset), true);
-      t.open(3);
-      t.number(1, type_number(column.type));
-      t.list(2, Thrift::Of::kNumber, 2);
-      t.element(kPlain);
-      t.element(kRle);
-      t.list(3, Thrift::Of::kText, 1);
-      t.element(column.name);
-      t.number(4, chunk.codec);
-      t.number(5, static_cast<std::int64_t>(chunk.values), true);
-      t.number(6, static_cast<std::int64_t>(chunk.raw_bytes), true);
-      t.number(7, static_cast<std::int64_t>(chunk.bytes), true);
-      t.number(9, static_cast<std::int64_t>(offset), true);
-      t.open(12);
-      t.number(3, static_cast<std::int64_t>(chunk.missing), true);
-      if (chunk.bounded) {
-        t.text(5, bound(chunk.most, column.type, false));
-        t.text(6, bound(chunk.least, column.type, true));
-      }
-      t.close();
-      t.close();
-      t.close();
-    }
-    t.number(2, static_cast<std::int64_t>(raw), true);
-    t.number(3, static_cast<std::int64_t>(g.rows), true);
-    t.close();
-  }
-  t.text(6, "polysome");
-  // Bounds are ordered as their types are: without this they would not be believed.
-  t.list(7, Thrift::Of::kStruct, columns_.size());
+  thrift_.number(3, static_cast<std::int64_t>(rows), true);
+  thrift_.list(4, Of::kStruct, groups);
+}
+
+void ParquetFooter::add_group(std::uint64_t rows,
+                              const std::function<Placed(std::size_t)>& placed) {
+  using Of = ThriftWriter::Of;
+  ThriftWriter& t = thrift_;
+  std::uint64_t raw = 0;
+  t.open_element();
+  t.list(1, Of::kStruct, columns_.size());
   for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const auto [at, offset] = placed(i);
+    const ColumnChunk& chunk = *at;
+    const Column& column = columns_[i];
+    raw += chunk.raw_bytes;
     t.open_element();
-    t.open(1);
+    t.number(2, static_cast<std::int64_t>(offset), true);
+    t.open(3);
+    t.number(1, type_number(column.type));
+    t.list(2, Of::kNumber, 2);
+    t.element(kPlain);
+    t.element(kRle);
+    t.list(3, Of::kText, 1);
+    t.element(column.name);
+    t.number(4, chunk.codec);
+    t.number(5, static_cast<std::int64_t>(chunk.values), true);
+    t.number(6, static_cast<std::int64_t>(chunk.raw_bytes), true);
+    t.number(7, static_cast<std::int64_t>(chunk.bytes), true);
+    t.number(9, static_cast<std::int64_t>(offset), true);
+    t.open(12);
+    t.number(3, static_cast<std::int64_t>(chunk.missing), true);
+    if (chunk.bounded) {
+      t.text(5, bound(chunk.most, column.type, false));
+      t.text(6, bound(chunk.least, column.type, true));
+    }
+    t.close();
     t.close();
     t.close();
   }
-  t.end();
-  append_raw(&out, static_cast<std::uint32_t>(out.size()));
-  out += kParquetMagic;
+  t.number(2, static_cast<std::int64_t>(raw), true);
+  t.number(3, static_cast<std::int64_t>(rows), true);
+  t.close();
+}
+
+void ParquetFooter::add_group(std::uint64_t rows, std::span<const ColumnChunk> chunks,
+                              std::uint64_t* at) {
+  add_group(rows, [&](std::size_t i) {
+    const std::uint64_t offset = *at;
+    *at += chunks[i].bytes;
+    return Placed{&chunks[i], offset};
+  });
+}
+
+void ParquetFooter::end() {
+  thrift_.text(6, "polysome");
+  // Bounds are ordered as their types are: without this they would not be believed.
+  thrift_.list(7, ThriftWriter::Of::kStruct, columns_.size());
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    thrift_.open_element();
+    thrift_.open(1);
+    thrift_.close();
+    thrift_.close();
+  }
+  thrift_.end();
+  append_raw(&out_, static_cast<std::uint32_t>(taken_ + out_.size()));
+  out_ += kParquetMagic;
+}
+
+std::string ParquetFooter::take() {
+  taken_ += out_.size();
+  std::string out;
+  out.swap(out_);
   return out;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,6 +20,34 @@
 struct ZSTD_CCtx_s;
 
 namespace polysome {
+
+// Thrift's compact protocol, as far as Parquet's structures need it. Fields are written in order.
+class ThriftWriter {
+ public:
+  explicit ThriftWriter(std::string* out) : out_(out) {}
+
+  void number(int field, std::int64_t value, bool wide = false);
+  void text(int field, std::string_view value);
+  // Ends with close().
+  void open(int field);
+  void open_element();
+  void close();
+  // Its elements follow: element() or open_element() and close().
+  enum class Of : std::uint8_t { kNumber = 5, kText = 8, kStruct = 12 };
+  void list(int field, Of of, std::size_t size);
+  void element(std::string_view value);
+  void element(std::int64_t value);
+  void end();
+
+ private:
+  void head(int field, int type);
+  void varint(std::uint64_t v);
+  void signed_varint(std::int64_t v);
+
+  std::string* out_;
+  int last_ = 0;  // field
+  std::vector<int> outer_;
+};
 
 // What the footer has to know of a chunk: all but where it lies.
 struct ColumnChunk {
@@ -56,35 +85,38 @@ class ChunkEncoder {
   std::string body_, packed_;
 };
 
-// The end of the file. Chunks are added row group by row group, in the order of the columns.
+// The end of the file, made row group by row group: of very wide files it is too much to be held
+// beside what it tells of.
 class ParquetFooter {
  public:
   enum class Type : std::uint8_t { kDouble, kInt64, kText };
-
-  void add_column(std::string name, Type type) { columns_.push_back({std::move(name), type}); }
-  void begin_row_group(std::uint64_t rows) { groups_.push_back({rows, {}}); }
-  // `offset`: of the chunk in the file.
-  void add_chunk(const ColumnChunk& chunk, std::uint64_t offset) {
-    groups_.back().chunks.push_back({chunk, offset});
-  }
-  // What stands behind the last chunk.
-  std::string bytes() const;
-
- private:
   struct Column {
     std::string name;
-    Type type;
+    Type type = Type::kText;
   };
   struct Placed {
-    ColumnChunk chunk;
-    std::uint64_t offset;
+    const ColumnChunk* chunk = nullptr;
+    std::uint64_t offset = 0;  // in the file
   };
-  struct Group {
-    std::uint64_t rows;
-    std::vector<Placed> chunks;
-  };
+
+  // `rows` of the file in `groups` row groups.
+  ParquetFooter(std::vector<Column> columns, std::uint64_t rows, std::size_t groups);
+  ParquetFooter(const ParquetFooter&) = delete;
+  ParquetFooter& operator=(const ParquetFooter&) = delete;
+  // `placed`: of each column by its number.
+  void add_group(std::uint64_t rows, const std::function<Placed(std::size_t)>& placed);
+  // The same of chunks that lie one behind another; *at becomes their end.
+  void add_group(std::uint64_t rows, std::span<const ColumnChunk> chunks, std::uint64_t* at);
+  // After the last group.
+  void end();
+  // What was made since the last call.
+  std::string take();
+
+ private:
   std::vector<Column> columns_;
-  std::vector<Group> groups_;
+  ThriftWriter thrift_;
+  std::string out_;
+  std::uint64_t taken_ = 0;
 };
 
 inline constexpr std::string_view kParquetMagic = "PAR1";

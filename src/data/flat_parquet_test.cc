@@ -20,30 +20,34 @@ class FlatParquet : public DataTest {
   std::string file(const std::vector<std::string>& texts,
                    const std::vector<std::vector<double>>& numbers, bool whole, std::size_t group) {
     std::string bytes(kParquetMagic);
-    ParquetFooter footer;
-    footer.add_column("label", ParquetFooter::Type::kText);
+    std::vector<ParquetFooter::Column> columns = {{"label", ParquetFooter::Type::kText}};
     for (std::size_t c = 0; c < numbers.size(); ++c)
-      footer.add_column("c" + std::to_string(c),
-                        whole ? ParquetFooter::Type::kInt64 : ParquetFooter::Type::kDouble);
+      columns.push_back({"c" + std::to_string(c),
+                         whole ? ParquetFooter::Type::kInt64 : ParquetFooter::Type::kDouble});
+    ParquetFooter footer(columns, texts.size(), (texts.size() + group - 1) / group);
+    std::string tail;
     ChunkEncoder encoder;
     for (std::size_t at = 0; at < texts.size(); at += group) {
       const std::size_t n = std::min(group, texts.size() - at);
-      footer.begin_row_group(n);
-      std::size_t offset = bytes.size();
+      std::uint64_t offset = bytes.size();
+      std::vector<ColumnChunk> chunks;
       const std::vector<std::optional<std::string>> some(
           texts.begin() + static_cast<std::ptrdiff_t>(at),
           texts.begin() + static_cast<std::ptrdiff_t>(at + n));
       auto chunk = encoder.texts(some, &bytes);
       EXPECT_TRUE(chunk);
-      footer.add_chunk(*chunk, offset);
+      chunks.push_back(*chunk);
       for (const auto& column : numbers) {
-        offset = bytes.size();
         chunk = encoder.numbers(std::span(column).subspan(at, n), whole, &bytes);
         EXPECT_TRUE(chunk);
-        footer.add_chunk(*chunk, offset);
+        chunks.push_back(*chunk);
       }
+      footer.add_group(n, chunks, &offset);
+      EXPECT_EQ(offset, bytes.size());
+      if (at % 2 == 0) tail += footer.take();
     }
-    return write("t.parquet", bytes + footer.bytes());
+    footer.end();
+    return write("t.parquet", bytes + tail + footer.take());
   }
 };
 

@@ -27,9 +27,9 @@ struct FlatColumns {
   std::vector<std::uint32_t> labels, values;  // columns of the source
 
   FlatColumns(const TableSource& source, const std::vector<std::uint32_t>& columns);
-  ParquetFooter footer() const {
-    ParquetFooter out;
-    for (const auto& c : all) out.add_column(c.name, c.type);
+  std::vector<ParquetFooter::Column> in_parquet() const {
+    std::vector<ParquetFooter::Column> out;
+    for (const auto& c : all) out.push_back({c.name, c.type});
     return out;
   }
 };

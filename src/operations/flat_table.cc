@@ -19,8 +19,9 @@ namespace {
 constexpr std::size_t kWorthIt = 1000;
 constexpr std::uint64_t kBaseMemory = 40'000'000;  // the program, the plan
 constexpr std::uint64_t kColumnMemory = 1500;
-constexpr std::uint64_t kChunkMemory = 500;      // of its index and its place in the footer
-constexpr std::uint64_t kLeastRows = 64;         // in a row group
+constexpr std::uint64_t kFooterBytes = 150;      // of a chunk, beside its column's name
+constexpr std::uint64_t kLetters = 4;            // of a value, at least, with its separator
+constexpr std::uint64_t kLeastRows = 16;         // in a row group
 constexpr std::uint64_t kTileBytes = 4'000'000;  // of rows that are parsed at once
 constexpr std::size_t kMostTileRows = 64;
 constexpr std::size_t kFlushBytes = 1'000'000;
@@ -39,12 +40,10 @@ struct FlatGroup {
   std::vector<ColumnChunk> chunks;
 };
 
-void add_group(const FlatGroup& group, std::uint64_t* at, ParquetFooter* footer) {
-  footer->begin_row_group(group.rows);
-  for (const auto& chunk : group.chunks) {
-    footer->add_chunk(chunk, *at);
-    *at += chunk.bytes;
-  }
+std::uint64_t rows_of(const std::vector<FlatGroup>& groups) {
+  std::uint64_t rows = 0;
+  for (const auto& g : groups) rows += g.rows;
+  return rows;
 }
 
 // One row group, column after column.
@@ -179,30 +178,54 @@ Status join_flat_parts(const FlatColumns& columns, const std::vector<StageFile>&
                        const std::vector<FlatIndex>& indexes, const std::string& path) {
   JoinedFile out;
   out.head = kParquetMagic;
-  ParquetFooter footer = columns.footer();
+  std::uint64_t rows = 0;
+  std::size_t groups = 0;
+  for (const auto& index : indexes) {
+    rows += rows_of(index.groups);
+    groups += index.groups.size();
+  }
+  out.tail.reserve((groups + 1) * columns.all.size() * kFooterBytes);
+  ParquetFooter footer(columns.in_parquet(), rows, groups);
   std::uint64_t at = out.head.size();
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::uint64_t begin = at;
-    for (const auto& group : indexes[i].groups) add_group(group, &at, &footer);
+    for (const auto& group : indexes[i].groups) {
+      footer.add_group(group.rows, group.chunks, &at);
+      out.tail += footer.take();
+    }
     out.parts.push_back({files[i].path, kParquetMagic.size(), at - begin});
   }
-  out.tail = footer.bytes();
+  footer.end();
+  out.tail += footer.take();
   POLYSOME_TRY(out.write(path, false));
   return {};
 }
 
+// Of a task, whatever its row groups are.
+std::uint64_t fixed_memory(const TableSource& source) {
+  return kBaseMemory + source.columns.size() * kColumnMemory + kTileBytes;
+}
+
+// Rows of the row groups with which a task over `bytes` needs least: what it holds of groups that
+// are written is as much as the one that it fills.
+std::uint64_t least_group(std::uint64_t bytes, std::size_t columns) {
+  const auto rows = static_cast<double>(bytes) / static_cast<double>(columns * kLetters);
+  return std::max<std::uint64_t>(
+      kLeastRows, static_cast<std::uint64_t>(
+                      std::sqrt(rows * static_cast<double>(sizeof(ColumnChunk)) / sizeof(double))));
+}
+
 // Rows of a row group: as many as the task has memory for, and not more than a reader should hold.
-std::size_t group_rows(const TaskEnv& env, const FlatColumns& columns) {
-  const std::uint64_t row = std::max<std::uint64_t>(1, columns.values.size() * sizeof(double));
-  const std::uint64_t taken =
-      kBaseMemory + env.plan().inputs.front().source.columns.size() * kColumnMemory + kTileBytes;
-  const std::uint64_t room =
-      env.context.memory > taken ? (env.context.memory - taken) / 2 / env.spec.split : 0;
+std::size_t group_rows(const TaskEnv& env, const FlatColumns& columns, std::uint64_t bytes) {
   std::vector<ResultColumn> types;
   for (const auto& c : columns.all) types.push_back({c.name, c.is_label() ? "VARCHAR" : "DOUBLE"});
   const std::uint64_t most = row_group_of(types);
   if (env.context.memory == 0) return most;
-  return std::clamp<std::uint64_t>(room / row, std::min(most, kLeastRows / 4), most);
+  const std::uint64_t taken = fixed_memory(env.plan().inputs.front().source);
+  const std::uint64_t room =
+      env.context.memory > taken ? (env.context.memory - taken) / 2 / env.spec.split : 0;
+  return std::clamp<std::uint64_t>(room / (columns.all.size() * sizeof(double)),
+                                   std::min(most, least_group(bytes, columns.all.size())), most);
 }
 
 }  // namespace
@@ -215,13 +238,16 @@ bool is_flat(const TableSource& source, const std::vector<std::uint32_t>& column
          });
 }
 
-std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns) {
-  return kBaseMemory + source.columns.size() * kColumnMemory + kTileBytes +
-         2 * kLeastRows * columns.size() * sizeof(double);
+std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns,
+                         std::uint64_t bytes) {
+  return fixed_memory(source) +
+         3 * least_group(bytes, columns.size()) * columns.size() * sizeof(double);
 }
 
 std::uint64_t flat_result_grant(const TableSource& source,
                                 const std::vector<std::uint32_t>& columns, std::uint32_t tasks) {
+  // A group or two of each task: its index, and its place in the footer.
+  constexpr std::uint64_t kChunkMemory = 2 * (sizeof(ColumnChunk) + kFooterBytes);
   return kBaseMemory + source.columns.size() * kColumnMemory +
          std::uint64_t{tasks} * columns.size() * kChunkMemory;
 }
@@ -243,7 +269,9 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
                                      text->format == "json" ? "none" : text->compression));
     lines.emplace(columns, *text);
   }
-  GroupBuffer group(columns, group_rows(env, columns));
+  std::uint64_t bytes = 0;
+  for (const auto& piece : scan->pieces) bytes += piece.limit - piece.begin;
+  GroupBuffer group(columns, group_rows(env, columns, bytes));
   ChunkEncoder encoder;
   std::vector<FlatGroup> groups;
   Json preview = Json::array();
@@ -275,10 +303,14 @@ Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint3
     groups.push_back(std::move(encoded));
   }
   env.note_scan(scan);
-  ParquetFooter footer = columns.footer();
+  ParquetFooter footer(columns.in_parquet(), rows_of(groups), groups.size());
   std::uint64_t at = kParquetMagic.size();
-  for (const auto& g : groups) add_group(g, &at, &footer);
-  POLYSOME_TRY(file->write(footer.bytes()));
+  for (const auto& g : groups) {
+    footer.add_group(g.rows, g.chunks, &at);
+    POLYSOME_TRY(file->write(footer.take()));
+  }
+  footer.end();
+  POLYSOME_TRY(file->write(footer.take()));
   env.note_file(part, rows, file->hash());
   POLYSOME_TRY(write_index(env.path_of(kFlatIndex), groups, preview));
   env.note_file(kFlatIndex, rows);

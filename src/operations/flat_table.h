@@ -14,8 +14,9 @@ namespace polysome {
 
 // Worth it, and possible: delimited text, the same in all files, of texts and numbers.
 bool is_flat(const TableSource& source, const std::vector<std::uint32_t>& columns);
-// What a task needs at least, in bytes; with more it makes larger row groups.
-std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns);
+// What a task over `bytes` of it needs at least, in bytes; with more it makes larger row groups.
+std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns,
+                         std::uint64_t bytes);
 // The same of the task that joins the parts of `tasks` others.
 std::uint64_t flat_result_grant(const TableSource& source,
                                 const std::vector<std::uint32_t>& columns, std::uint32_t tasks);

@@ -150,7 +150,7 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
   map.body = {{"run", "table.scan"}};
   if (flat) {
     out.details["flat"] = scan.columns;
-    map.grant = flat_grant(input.source, scan.columns);
+    map.grant = flat_grant(input.source, scan.columns, map.bytes / map.tasks);
   }
   const StageTasks tasks{kScanStage, map.tasks};
   Stage last = result_stage(tasks, {tasks});

@@ -114,10 +114,9 @@ Result<JoinedFile> transposed_parquet(const TilePlan& plan, const std::vector<st
                                       const std::vector<TileIndex>& indexes) {
   JoinedFile out;
   out.head = kParquetMagic;
-  ParquetFooter footer;
-  footer.add_column(names[0], ParquetFooter::Type::kText);
+  std::vector<ParquetFooter::Column> columns = {{names[0], ParquetFooter::Type::kText}};
   const auto type = plan.whole ? ParquetFooter::Type::kInt64 : ParquetFooter::Type::kDouble;
-  for (std::size_t i = 1; i < names.size(); ++i) footer.add_column(names[i], type);
+  for (std::size_t i = 1; i < names.size(); ++i) columns.push_back({names[i], type});
 
   const std::size_t groups = plan.groups();
   ChunkEncoder encoder;
@@ -141,18 +140,21 @@ Result<JoinedFile> transposed_parquet(const TilePlan& plan, const std::vector<st
     parts.push_back(begin);
     begin += size;
   }
+  ParquetFooter footer(std::move(columns), labels.size(), groups);
   for (std::size_t g = 0; g < groups; ++g) {
-    footer.begin_row_group(std::min(plan.group, labels.size() - g * plan.group));
-    footer.add_chunk(label_chunks[g].first, label_chunks[g].second);
+    std::vector<ParquetFooter::Placed> placed = {{&label_chunks[g].first, label_chunks[g].second}};
     for (std::size_t p = 0; p < indexes.size(); ++p) {
       std::uint64_t at = parts[p];
       for (std::size_t i = 0; i < indexes[p].chunks.size(); ++i) {
-        if (i % groups == g) footer.add_chunk(indexes[p].chunks[i], at);
+        if (i % groups == g) placed.push_back({&indexes[p].chunks[i], at});
         at += indexes[p].chunks[i].bytes;
       }
     }
+    footer.add_group(std::min(plan.group, labels.size() - g * plan.group),
+                     [&](std::size_t i) { return placed[i]; });
   }
-  out.tail = footer.bytes();
+  footer.end();
+  out.tail = footer.take();
   return out;
 }
 

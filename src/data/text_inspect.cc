@@ -5,12 +5,14 @@
 #include <array>
 #include <cctype>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "base/nearest.h"
 #include "data/decompress.h"
 #include "data/file_look.h"
 #include "data/file_map.h"
+#include "data/row_cutter.h"
 #include "data/sqlite_file.h"
 #include "data/text_header.h"
 #include "data/text_pieces.h"
@@ -31,6 +33,7 @@ constexpr std::size_t kSniffBytes = 64'000;
 constexpr std::uint64_t kSeenBytes = 64'000'000;  // of many files, for the types
 constexpr std::size_t kMostSeenFiles = 2000;
 constexpr std::size_t kMostTypeWarnings = 20;
+constexpr std::size_t kRowsAtOnce = 64;
 
 // How the rows of one file are looked at for their types.
 struct Looking {
@@ -64,19 +67,38 @@ enum class Place : std::uint8_t { kHead, kSpot };
 
 // Shows the rows of [at, end of text) to the guesses. Rows with another number of fields are left
 // out, also where they are repaired unless the head had such rows: a spot may have begun inside a
-// quoted field.
+// quoted field. The last row may be cut off: it counts only if the text goes `to_the_end`.
 void see_rows(std::string_view text, std::size_t at, Place place, bool to_the_end, Looking* look) {
-  RowScanner rows(text, at, look->shape);
+  std::vector<std::uint32_t> all(look->fields);
+  std::iota(all.begin(), all.end(), 0U);
+  RowCutter rows(text, at, text.size(), look->shape, look->fields, all);
+  const char* const end = text.data() + text.size();
+  const auto is_cut_off = [&](const char* row_end) { return !to_the_end && row_end + 1 >= end; };
+  const auto see = [&](std::size_t column, std::string_view value) {
+    look->guesses[column].see(value, look->numbers, *look->missing[column]);
+  };
   std::string buffer;
-  while (rows.next_row() < text.size()) {
-    const bool good = rows.read_row();
-    const std::size_t length = rows.fields().size();
-    if (look->repair && good && place == Place::kHead) look->lengths.insert(length);
-    if (!good || !look->lengths.contains(length)) continue;
-    if (!to_the_end && rows.next_row() >= text.size()) break;
-    for (std::size_t i = 0; i < std::min(length, look->fields); ++i)
-      look->guesses[i].see(field_text(rows.fields()[i], look->shape.quote, &buffer), look->numbers,
-                           *look->missing[i]);
+  RowCutter::Row row;
+  for (;;) {
+    const auto some = rows.take_rows(kRowsAtOnce);
+    const char* from = some.begin;
+    const std::uint32_t* mark = some.marks;
+    for (std::size_t r = 0; r < some.n; ++r) {
+      if (is_cut_off(some.base + mark[look->fields - 1])) return;
+      for (std::size_t i = 0; i < look->fields; ++i) {
+        const char* const to = some.base + *mark++;
+        const bool returns = i + 1 == look->fields && to != from && to[-1] == '\r';
+        see(i, {from, returns ? to - 1 : to});
+        from = to + 1;
+      }
+    }
+    if (some.n > 0) continue;
+    if (rows.next(&row) != RowCutter::Next::kRow) return;
+    if (look->repair && place == Place::kHead) look->lengths.insert(row.fields);
+    if (!look->lengths.contains(row.fields)) continue;
+    if (is_cut_off(row.end)) return;
+    for (std::size_t i = 0; i < std::min<std::size_t>(row.fields, look->fields); ++i)
+      see(i, field_text(rows.field(row, i), look->shape.quote, &buffer));
   }
 }
 

@@ -130,7 +130,8 @@ RunOutcome run_job(const RunRequest& request, std::string_view operations_json) 
   options.config = request.base;
   options.any_path = true;
   options.workers_answer = true;
-  options.keep_tables = false;
+  // What is printed afterwards is read from the table.
+  options.keep_tables = request.out.empty();
   auto& c = options.config;
   const std::string folder = absolute_path(request.work_folder);
   c.state_dir = folder;

@@ -156,7 +156,7 @@ Result<ColumnChunk> ChunkEncoder::numbers(std::span<const double> values, bool w
   }
   chunk.least = least;
   chunk.most = most;
-  chunk.bounded = chunk.missing < chunk.values;
+  chunk.bounded = chunk.missing < chunk.values ? 1 : 0;
   body_.clear();
   append_levels(
       values.size(), chunk.missing, [&](std::size_t i) { return !std::isnan(values[i]); }, &body_);
@@ -297,7 +297,7 @@ void ParquetFooter::add_group(std::uint64_t rows,
     t.number(9, static_cast<std::int64_t>(offset), true);
     t.open(12);
     t.number(3, static_cast<std::int64_t>(chunk.missing), true);
-    if (chunk.bounded) {
+    if (chunk.bounded != 0) {
       t.text(5, bound(chunk.most, column.type, false));
       t.text(6, bound(chunk.least, column.type, true));
     }

@@ -56,8 +56,8 @@ struct ColumnChunk {
   std::uint64_t values = 0;
   std::uint64_t missing = 0;
   double least = 0, most = 0;  // of numbers, where `bounded`
-  bool bounded = false;
-  std::uint8_t codec = 0;  // as the format numbers them
+  std::uint32_t bounded = 0;   // 0 or 1
+  std::uint32_t codec = 0;     // as the format numbers them
 };
 
 class ChunkEncoder {

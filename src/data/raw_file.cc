@@ -22,7 +22,7 @@ Error lost(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<RawFile>> RawFile::create(const std::string& path, bool hashed) {
-  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (fd.get() < 0) return fail(errno_error("cannot write", path, errno));
   std::unique_ptr<RawFile> out(new RawFile(path, std::move(fd)));
   if (!hashed) return out;

@@ -79,6 +79,8 @@ Status rename_over(const std::string& temporary, const std::string& path, bool f
     if (move_away) (void)::rename(aside.c_str(), path.c_str());
     return fail(errno_error("cannot rename to", path, reason));
   }
+  // Renaming one name of a file over another of the same does nothing.
+  if (!folder) ::unlink(temporary.c_str());
   return move_away ? remove_all(aside) : Status{};
 }
 

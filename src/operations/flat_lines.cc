@@ -1,5 +1,6 @@
 #include "operations/flat_lines.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -27,6 +28,14 @@ FlatColumns::FlatColumns(const TableSource& source, const std::vector<std::uint3
     list.push_back(c);
     all.push_back(std::move(column));
   }
+}
+
+std::optional<std::int64_t> Tile::beyond_at(std::size_t row, std::size_t value) const {
+  // They were met in this order.
+  const auto place = [](const MatrixReader::Beyond& b) { return std::pair(b.row, b.value); };
+  const auto at = std::ranges::lower_bound(beyond, std::pair(row, value), {}, place);
+  if (at == beyond.end() || place(*at) != std::pair(row, value)) return std::nullopt;
+  return at->number;
 }
 
 FlatLines::FlatLines(const FlatColumns& columns, const FileFormat& format)

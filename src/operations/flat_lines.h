@@ -42,11 +42,7 @@ struct Tile {
   std::vector<MatrixReader::Beyond> beyond;
 
   // The whole number, where it is one that `values` does not hold.
-  std::optional<std::int64_t> beyond_at(std::size_t row, std::size_t value) const {
-    for (const auto& b : beyond)
-      if (b.row == row && b.value == value) return b.number;
-    return std::nullopt;
-  }
+  std::optional<std::int64_t> beyond_at(std::size_t row, std::size_t value) const;
 };
 
 // Rows as lines of CSV, TSV or JSON: those that write_lines (text_rows.h) would make of them.

@@ -17,15 +17,25 @@ bool is_flat(const TableSource& source, const std::vector<std::uint32_t>& column
 // What a task over `bytes` of it needs at least, in bytes; with more it makes larger row groups.
 std::uint64_t flat_grant(const TableSource& source, const std::vector<std::uint32_t>& columns,
                          std::uint64_t bytes);
-// The same of the task that joins the parts of `tasks` others.
+// The same of the task that joins the parts of others.
+struct FlatTasks {
+  std::uint32_t n = 1;
+  std::uint64_t bytes = 0;   // over which they are, together
+  std::uint64_t memory = 0;  // that each has
+};
 std::uint64_t flat_result_grant(const TableSource& source,
-                                const std::vector<std::uint32_t>& columns, std::uint32_t tasks);
+                                const std::vector<std::uint32_t>& columns, const FlatTasks& tasks);
 
-// Reads the task's partition of the first input, the rows that its tests let through, into the file
-// of role `part`; also as text of that format, if one is named (FileFormat::is_text). Leaves the
-// scan noted. Answers the rows. Errors: those of the data, kCancelled, kDiskFull.
+struct FlatOutput {
+  std::string part;                  // role of the Parquet file
+  const FileFormat* text = nullptr;  // FileFormat::is_text, or none
+  bool text_only = false;            // the Parquet file is left without rows
+};
+// Reads the task's partition of the first input, the rows that its tests let through, into files of
+// the task. Leaves the scan noted. Answers the rows. Errors: those of the data, kCancelled,
+// kDiskFull.
 Result<std::uint64_t> write_flat_part(TaskEnv& env, const std::vector<std::uint32_t>& columns,
-                                      const std::string& part, const FileFormat* text);
+                                      const FlatOutput& output);
 
 // Tells `result` what the tasks of a stage left: names and types of its columns, the first rows,
 // and how to make one file of its parts. `indexes`: one for each of result->files.

@@ -71,12 +71,12 @@ Status place_file(const TaskEnv& env, const std::string& from, const std::string
   return ec ? copy_file_durably(from, to) : sync_file(to);
 }
 
-// Of so many columns that DuckDB would take a minute to name them.
-Status write_wide_arrow(const TableResult& r, const std::string& path) {
+Status write_wide_arrow(const std::vector<StageFile>& files, const std::string& compression,
+                        const std::string& path) {
   POLYSOME_ASSIGN(const ArrowLibrary* library, arrow_library());
-  std::vector<std::string> files;
-  for (const auto& f : r.files) files.push_back(f.path);
-  POLYSOME_TRY(library->write_parquet_as_arrow(files, path, r.delivery->format.compression));
+  std::vector<std::string> parquet;
+  for (const auto& f : files) parquet.push_back(f.path);
+  POLYSOME_TRY(library->write_parquet_as_arrow(parquet, path, compression));
   return sync_file(path);
 }
 
@@ -87,7 +87,8 @@ Status write_one(TaskEnv& env, const TableResult& r, const std::vector<ResultCol
   if (format.format == "parquet" && r.join) return r.join(r.files, path);
   if (format.format == "parquet" && r.files.size() == 1)
     return place_file(env, r.files[0].path, path);
-  if (format.format == "arrow" && r.join) return write_wide_arrow(r, path);
+  if (format.format == "arrow" && r.wide)
+    return write_wide_arrow(r.files, format.compression, path);
   POLYSOME_TRY(
       write_table(env.session(), "SELECT * FROM " + read_parquet_sql(r.files), path, format));
   return {};
@@ -105,6 +106,8 @@ Status write_parts(TaskEnv& env, const TableResult& r, const std::vector<ResultC
       POLYSOME_TRY(place_file(env, r.files[i].path, path));
     } else if (!r.text_parts.empty()) {
       POLYSOME_TRY(join_parts(columns, {r.text_parts[i]}, path, format));
+    } else if (format.format == "arrow" && r.wide) {
+      POLYSOME_TRY(write_wide_arrow({r.files[i]}, format.compression, path));
     } else {
       POLYSOME_TRY(write_table(env.session(), "SELECT * FROM " + read_parquet_sql({r.files[i]}),
                                path, format));

@@ -25,6 +25,7 @@ struct TableResult {
     Json preview;
   };
   std::optional<Known> known;
+  bool wide = false;  // of so many columns that DuckDB takes long to name them
   // One Parquet file of `files`, where whoever made them can do that without reading them.
   std::function<Status(const std::vector<StageFile>& files, const std::string& path)> join;
   std::optional<Delivery> delivery;

@@ -9,13 +9,20 @@ namespace polysome {
 namespace {
 
 constexpr const char* kScanStage = "scan";
-constexpr int kPreviewRows = 20;
+constexpr std::uint64_t kPreviewRows = 20;
 
 // Text is written by the scan's tasks side by side and only joined at the end. With a limit most of
 // it would be thrown away.
 bool writes_text(const Json& details) {
   const auto delivery = Delivery::from_json(details.value("delivery", Json()));
   return delivery && delivery->format.is_text() && details["limit"].is_null();
+}
+
+// The text goes to where the caller wants it, and nobody asks for a table afterwards.
+bool writes_text_only(const TaskEnv& env) {
+  const Json& details = env.plan().details;
+  return writes_text(details) && !env.job.keep_table &&
+         !Delivery::from_json(details["delivery"])->path.empty();
 }
 
 // Columns of a table that needs no SQL, or none.
@@ -27,7 +34,8 @@ Status flat_body(TaskEnv& env, const std::vector<std::uint32_t>& columns) {
   const Json& details = env.plan().details;
   std::optional<FileFormat> text;
   if (writes_text(details)) text = Delivery::from_json(details["delivery"])->format;
-  const auto rows = write_flat_part(env, columns, kTablePart, text ? &*text : nullptr);
+  const auto rows =
+      write_flat_part(env, columns, {kTablePart, text ? &*text : nullptr, writes_text_only(env)});
   if (!rows) {
     if (env.dispute(rows.error())) return {};
     return std::unexpected(rows.error());
@@ -42,11 +50,18 @@ Status flat_body(TaskEnv& env, const std::vector<std::uint32_t>& columns) {
 // the same, for the preview. Answers the rows.
 Result<std::uint64_t> write_text_only(TaskEnv& env, const std::string& select) {
   const auto delivery = Delivery::from_json(env.plan().details["delivery"]);
-  POLYSOME_TRY(env.write_parquet(fmt::format("SELECT * FROM ({}) LIMIT {}", select, kPreviewRows),
-                                 kTablePart));
+  POLYSOME_ASSIGN(
+      const std::uint64_t first,
+      env.write_parquet(fmt::format("SELECT * FROM ({}) LIMIT {}", select, kPreviewRows),
+                        kTablePart));
   const std::string role = "part" + delivery->format.extension();
+  // Fewer rows are all there are: they need not be looked for again.
+  const std::string all =
+      first < kPreviewRows
+          ? "SELECT * FROM " + read_parquet_sql(std::vector{env.path_of(kTablePart)})
+          : select;
   POLYSOME_ASSIGN(const std::uint64_t rows,
-                  write_part(env.session(), select, env.path_of(role), delivery->format));
+                  write_part(env.session(), all, env.path_of(role), delivery->format));
   env.output.files.back().rows = rows;
   env.note_file(role, rows);
   return rows;
@@ -63,7 +78,7 @@ Status scan_body(TaskEnv& env) {
   POLYSOME_ASSIGN(const auto columns, columns_of(env.session(), select));
   select = parquet_safe(columns, select);
   env.row_group = row_group_of(columns);
-  const bool text_only = writes_text(details) && !env.job.keep_table;
+  const bool text_only = writes_text_only(env);
   const auto rows =
       text_only ? write_text_only(env, select) : env.write_parquet(select, kTablePart);
   if (!rows) {
@@ -154,7 +169,9 @@ OperationPlan plan_table_scan(const PlanRequest& request, const TableScan& scan)
   }
   const StageTasks tasks{kScanStage, map.tasks};
   Stage last = result_stage(tasks, {tasks});
-  if (flat) last.grant = flat_result_grant(input.source, scan.columns, map.tasks);
+  if (flat)
+    last.grant = flat_result_grant(input.source, scan.columns,
+                                   {map.tasks, map.bytes, std::max(request.job.memory, map.grant)});
   out.stages = {std::move(map), std::move(last)};
   return out;
 }

@@ -114,7 +114,6 @@ class States final : public PartialStates {
   }
   std::uint32_t group_of(const PendingRows::Key& key);
   void flush();
-  void convert_pending();
   void add_value(std::size_t state, const Column& value, const Field& field);
   bool read_whole(const Column& c, const Field& field, std::int64_t* out);
   bool read_double(const Column& c, const Field& field, double* out);

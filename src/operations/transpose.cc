@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <future>
+#include <system_error>
 
 #include "base/bytes.h"
 #include "data/dataset_layout.h"
@@ -295,9 +296,14 @@ class TableWriting {
       : env_(env), joined_(joined), rows_(rows) {}
 
   void begin() {
-    hash_ = std::async(std::launch::async, [&joined = joined_, path = env_.path_of(kTable)] {
+    const auto write = [&joined = joined_, path = env_.path_of(kTable)] {
       return joined.write(path, true);
-    });
+    };
+    try {
+      hash_ = std::async(std::launch::async, write);
+    } catch (const std::system_error&) {  // no memory for another thread: end() does it
+      hash_ = std::async(std::launch::deferred, write);
+    }
   }
   // Waits for it, if it was begun.
   Status end() {

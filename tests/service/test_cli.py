@@ -207,6 +207,29 @@ def test_run_writes_a_file(folder):
     assert lines[0].split("\t")[:2] == ["sample", "gene"] and len(lines) > 100
 
 
+def narrow(rows):
+    return ["n,name"] + [f"{r},name {r}" for r in range(rows)]
+
+
+def wide(rows, columns=2100):
+    header = "id," + ",".join(f"c{c}" for c in range(columns))
+    return [header] + [f"s{r}," + ",".join(str(float(r * c % 97)) for c in range(columns)) for r in range(rows)]
+
+
+@pytest.mark.parametrize("table", [narrow, wide])
+@pytest.mark.parametrize("size", ["100MB", "20kB"])
+def test_run_gives_every_row_to_a_pipe_and_to_a_file(tmp_path, table, size):
+    lines = table(300 if table is narrow else 60)
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["run", "convert", "t.csv", "--partition-size", size]
+    assert run(*arguments, "format=csv", cwd=tmp_path).stdout.splitlines() == lines
+    run(*arguments, "--out", "out.csv", cwd=tmp_path)
+    assert (tmp_path / "out.csv").read_text().splitlines() == lines
+    run(*arguments, "--out", "out.parquet", cwd=tmp_path)
+    assert run("run", "convert", "out.parquet", "format=csv", cwd=tmp_path).stdout.splitlines() == lines
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.parquet", "t.csv"]
+
+
 def test_run_exit_codes(folder):
     run("run", "aggregate", "nothing.csv", "column=a", "operation=mean", cwd=folder, expect=USAGE)
     wrong = run(

